@@ -1,0 +1,140 @@
+// Package netloop drives very many sockets with few goroutines, behind one small Handler.
+//
+// An Engine owns a few loops; a loop owns connections. Whatever happens to a connection (opened, readable, written, its
+// deadline passed, closed) is told to the Handler in that loop's turn. Only one goroutine has a loop's turn at a time, so
+// a handler needs no lock for what it keeps per loop or per connection. Everybody else talks to a connection with
+// Engine.Post, or to a loop with Engine.Do.
+//
+// Two engines implement the same contract and pass the same tests:
+//
+//   - epoll (Linux): a loop is an epoll set, one read buffer, one listening socket in a SO_REUSEPORT group and a slab of
+//     pointer-free records. An idle connection owns its record and nothing else.
+//   - goroutine (every OS): a connection is a net.Conn with a reading and a writing goroutine, the process per connection
+//     of the articles. It is the portable way and the "before" picture of a memory graph.
+//
+// Who owns what: a handler owns nothing that it is handed. Byte slices are lent for the call. Bytes given to Write and
+// Post are copied before they return. A Conn is a number (loop, slot, generation); one whose connection has ended is
+// recognised everywhere and ignored, even when its slot and its descriptor serve another connection by now.
+//
+// The order within a turn is fixed, because each step feeds the next:
+//  1. posted bytes and functions, in the order they were posted,
+//  2. readiness of the sockets, reading before hang-up, so that the last bytes of a peer are never lost,
+//  3. deadlines that have passed,
+//  4. one write per connection with everything that the turn wrote to it.
+package netloop
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Conn identifies one connection of an Engine: 8 bits of loop, 28 bits of generation, 28 bits of slot. The zero Conn is
+// none. It is opaque to everyone but the engine, save that Slot may index arrays that mirror the loop's connections.
+type Conn uint64
+
+const slotBits, genBits = 28, 28
+
+func makeConn(loop int, gen, slot uint32) Conn {
+	return Conn(loop)<<(slotBits+genBits) | Conn(gen)<<slotBits | Conn(slot)
+}
+
+// Loop is the index of the loop that owns the connection.
+func (c Conn) Loop() int { return int(c >> (slotBits + genBits)) }
+
+// Slot is the connection's place in its loop: dense, starting at 1, and reused after the connection has ended.
+func (c Conn) Slot() uint32 { return uint32(c & (1<<slotBits - 1)) }
+
+func (c Conn) gen() uint32 { return uint32(c>>slotBits) & (1<<genBits - 1) }
+
+// Handler is told what happens to connections. All calls for the connections of one loop come one after another, in that
+// loop's turn; calls for different loops run at the same time. A handler must not block.
+type Handler interface {
+	// Opened tells that c was accepted, or that a Dial has succeeded.
+	Opened(l Loop, c Conn)
+	// Readable hands over bytes that arrived on c. The slice is the loop's read buffer: lent for this call.
+	Readable(l Loop, c Conn, b []byte)
+	// Posted hands over what another goroutine gave to Engine.Post, with its tag. Where alive is false, c has ended. The
+	// slice is lent for this call.
+	Posted(l Loop, c Conn, b []byte, tag uint64, alive bool)
+	// Wrote tells that the kernel has taken the last byte of further writes to c: units is the sum of their units.
+	Wrote(l Loop, c Conn, units int)
+	// Expired tells that c's deadline has passed; it is cleared before the call.
+	Expired(l Loop, c Conn)
+	// Closed is the last call for c. err is io.EOF when the peer ended the connection in order, the error that Close was
+	// given, the reason why a Dial failed, or what the system said. units is the sum of units of the writes that were
+	// accepted but did not leave whole.
+	Closed(l Loop, c Conn, err error, units int)
+}
+
+// Loop is what a handler can do in its turn. No method may be called outside the turn, and none blocks.
+type Loop interface {
+	// Index is the loop's number, 0 <= Index < Engine.Loops.
+	Index() int
+	// Write queues a copy of b for c and sends it at the end of the turn, in one system call with all else that the turn
+	// writes to c. units is what Wrote or Closed reports back for these bytes. It returns false, and queues nothing, when
+	// c has ended, or when c's pending output would exceed Config.MaxPending; an empty queue takes one write of any size.
+	Write(c Conn, b []byte, units int) bool
+	// Pending is the number of bytes that were written to c and not yet taken by the kernel.
+	Pending(c Conn) int
+	// SetDeadline calls Expired for c once d has passed, at most 1/16 s late and never early. It replaces a deadline set
+	// before; zero or less clears it.
+	SetDeadline(c Conn, d time.Duration)
+	// End sends c's pending output, half-closes, reads and drops what the peer still sends, and closes when the peer does or
+	// Config.Linger has passed. Nothing more is read to the handler or accepted by Write. A connection whose end must not
+	// wait uses Close.
+	End(c Conn)
+	// Close ends c now; pending output is lost. Closed is called with err before Close returns. Closing a connection that
+	// has ended does nothing.
+	Close(c Conn, err error)
+	// Dial starts a connection to the address to, from the address from when that is valid (its port may be 0). Opened or
+	// Closed is called later, never before Dial returns. An error means that nothing was started.
+	Dial(to netip.AddrPort, from netip.AddrPort) (Conn, error)
+	// Conns calls f for each connection of the loop until f returns false. f may close the connection that it is given.
+	Conns(f func(Conn) bool)
+	// Now is the time since the engine was made, read once at the start of the turn.
+	Now() time.Duration
+}
+
+// Engine is a set of loops that run until Close. Its methods may be called from any goroutine outside a turn.
+type Engine interface {
+	// Listen accepts connections on addr ("127.0.0.1:8000"; port 0 picks one) and returns the address that was bound.
+	Listen(addr string) (netip.AddrPort, error)
+	// StopListening closes the listening sockets; established connections go on. Connections that wait in the accept
+	// queue are accepted first.
+	StopListening()
+	// Loops is the number of loops.
+	Loops() int
+	// Post copies b for c into the mailbox of c's loop. It blocks while that mailbox is full, which is how a publisher is
+	// slowed to what the loops can write. Posted is called in the order of the Posts of one goroutine, after Flush.
+	Post(c Conn, b []byte, tag uint64)
+	// Flush makes sure that what was posted before is seen: at most one wake-up a loop, none for a loop that is awake. A
+	// loop that sleeps may be given its turn by the caller, on the caller's goroutine.
+	Flush()
+	// Do runs f in the turn of a loop, soon, after what was posted to that loop before. It does not wait for f.
+	Do(loop int, f func(Loop))
+	// Close ends all connections (Closed is called with ErrClosed), frees everything and returns when no more handler
+	// calls will come.
+	Close() error
+}
+
+// Config says how to make an Engine. The zero value of each field means its default.
+type Config struct {
+	Engine      string           // "epoll" or "goroutine"; default: epoll where there is one
+	Loops       int              // number of loops; default runtime.GOMAXPROCS(0)
+	ReadBuffer  int              // bytes of a loop's (goroutine: a connection's) read buffer; default 64 KiB (4 KiB)
+	MaxPending  int              // bound of a connection's pending output in bytes; default 256 KiB
+	MailboxSize int              // bound of a loop's mailbox in bytes; default 2 MiB
+	Linger      time.Duration    // how long End waits for the peer; default 2 s
+	Log         func(msg string) // told about weather such as EMFILE at accept, at most once a second; default: nobody
+}
+
+// Errors that a Handler's Closed or an Engine's method returns; compare with errors.Is.
+var (
+	// ErrClosed is what Closed is called with for connections that Engine.Close ended, and what Dial returns afterwards.
+	ErrClosed = errors.New("netloop: engine closed")
+	// ErrLinger is what Closed is called with when a peer did not close within Config.Linger after End.
+	ErrLinger = errors.New("netloop: peer did not close in time")
+	// ErrEngine is returned by New for an engine that this system does not have.
+	ErrEngine = errors.New("netloop: no such engine")
+)
