@@ -1,0 +1,108 @@
+// Command cometctl holds very many long-lived connections, feeds them, watches
+// what they cost, and gives a verdict.
+//
+// This package is the user interface and nothing else: flags in, a Config out,
+// one call into a package, and the result printed. It is the only place that
+// prints, reads flags or exits. One file per command (serve.go, flood.go, ...),
+// and besides them:
+//
+//	run.go      one run from arguments to exit code; signals
+//	root.go     the root command and the list of all commands
+//	exit.go     exit codes, and the one function that maps errors to them
+//	live.go     the live line
+//	version.go  what --version says
+//
+// The rules of the interface stand above the code that keeps them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// streams is what a command may touch of the world outside: its standard
+// streams, and the word that it must quit at once. Data goes to out, everything
+// else to err.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+
+	// quit is closed at the second signal. A command that owns something which
+	// outlives it (soak and its processes) lets go of it then; all others may
+	// ignore quit and look at their context only.
+	quit <-chan struct{}
+}
+
+// quitGrace is how long a command may take to let go of what it owns after the
+// second signal.
+const quitGrace = 500 * time.Millisecond
+
+// stopSignals returns the signals that ask for an end. SIGHUP is one of them (a
+// terminal that closes), unless the caller had it ignored, as nohup does.
+func stopSignals() <-chan os.Signal {
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(c, syscall.SIGHUP)
+	}
+	return c
+}
+
+// run runs the command that args name and returns the exit code.
+//
+// Signals, and this is all there is to them: the first cancels the command's
+// context, which then stops gently and still reports. The second quits with 130,
+// whatever the command is doing.
+func run(args []string, in io.Reader, out, errw io.Writer, signals <-chan os.Signal) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	quit := make(chan struct{})
+	s := streams{in: in, out: out, err: errw, quit: quit}
+
+	code := make(chan exitCode, 1)
+	go func() { code <- execute(ctx, args, s) }()
+
+	for stopping := false; ; stopping = true {
+		select {
+		case c := <-code:
+			return int(c)
+		case <-signals:
+		}
+		if !stopping {
+			cancel()
+			continue
+		}
+		close(quit)
+		select {
+		case <-code:
+		case <-time.After(quitGrace):
+		}
+		fmt.Fprintln(errw, "cometctl: interrupted twice, not waiting any longer")
+		return int(exitInterrupted)
+	}
+}
+
+// execute runs one command to its end and prints its error, once.
+//
+// Everything that cobra refuses before a command's RunE begins (an unknown
+// command, an unknown flag, a bad value, a wrong number of arguments) is wrong
+// usage. That is decided by where the error arose, not by its words.
+func execute(ctx context.Context, args []string, s streams) exitCode {
+	began := false
+	root := newRootCmd(s, func() { began = true })
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !began {
+		err = usageError(err)
+	}
+	if err != nil {
+		printError(s.err, cmd, err)
+	}
+	return codeOf(err)
+}
