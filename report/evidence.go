@@ -1,0 +1,110 @@
+package report
+
+import "time"
+
+// Sample is one reading of the server's memory, as Summarize needs it. All sizes are in bytes.
+type Sample struct {
+	Time   time.Time
+	RSS    int64
+	Kernel int64 // slab and buffers of the whole machine's sockets; negative: not known
+	Conns  int64
+}
+
+// Span is a stretch of time that includes both its ends. The zero Span is one that never happened.
+type Span struct {
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
+}
+
+// Contains reports whether t lies within the span.
+func (s Span) Contains(t time.Time) bool {
+	return !s.From.IsZero() && !t.Before(s.From) && !t.After(s.To)
+}
+
+// Phases are the parts of a run whose memory is compared. What lies between them (the ramp, the drain) belongs to none.
+type Phases struct {
+	Empty   Span `json:"empty"`   // the server runs, nobody is connected
+	Idle    Span `json:"idle"`    // every connection is open (or has failed), nothing is sent
+	Traffic Span `json:"traffic"` // from the first message to the last; all connections still open
+}
+
+// Asked is what the run was told to do.
+type Asked struct {
+	Conns int64   `json:"conns"` // connections
+	Rate  float64 `json:"rate"`  // messages per second; 0 is as fast as it goes
+}
+
+// Percentiles of a duration, in milliseconds.
+type Percentiles struct {
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+	Max  float64 `json:"max"`
+}
+
+// FloodResult has the keys of what `cometctl flood --json` prints at its end.
+type FloodResult struct {
+	Asked       int64            `json:"asked"`
+	Open        int64            `json:"open"` // connections that were opened, whatever became of them
+	Failed      int64            `json:"failed"`
+	FailedBy    map[string]int64 `json:"failed_by,omitempty"`
+	ClosedEarly int64            `json:"closed_early"`
+	ClosedBy    map[string]int64 `json:"closed_by,omitempty"`
+	Chunks      int64            `json:"chunks"`
+	Messages    int64            `json:"messages"` // stamped messages, duplicates included
+	Bytes       int64            `json:"bytes"`
+	Missing     int64            `json:"missing"` // gaps in the sequences: a lost last message of an id leaves none
+	Duplicated  int64            `json:"duplicated"`
+	Reordered   int64            `json:"reordered"`
+	OpenPerS    float64          `json:"open_per_s"`
+	ConnectMS   Percentiles      `json:"connect_ms"`
+	TTFBMS      Percentiles      `json:"ttfb_ms"`
+	LatencyMS   Percentiles      `json:"latency_ms"`
+}
+
+// Ledger is the server's account of the messages it took: for ids with one session each,
+// sent = delivered + offline + dropped + gone + pending.
+type Ledger struct {
+	Sent      int64 `json:"sent"`
+	Delivered int64 `json:"delivered"` // written to the socket whole
+	Offline   int64 `json:"offline"`   // nobody held the id
+	Dropped   int64 `json:"dropped"`   // met the policy for slow readers
+	Gone      int64 `json:"gone"`      // queued when the connection ended
+	Pending   int64 `json:"pending"`   // still queued
+}
+
+// MsggenResult has the keys of what `cometctl msggen --json` prints at its end.
+type MsggenResult struct {
+	Sent     int64       `json:"sent"`
+	Accepted int64       `json:"accepted"` // acknowledged by the server
+	Late     int64       `json:"late"`
+	Rate     float64     `json:"rate"` // messages per second that were reached
+	LagMS    Percentiles `json:"lag_ms"`
+	Ledger   *Ledger     `json:"ledger,omitempty"`
+}
+
+// Course tells how a run went, where no number shows it.
+type Course struct {
+	// Interrupted is a full sentence that says why the run was cut short; empty if it ran to its end.
+	Interrupted string `json:"interrupted,omitempty"`
+	// Failures are full sentences about what broke, such as "The server ended by itself after 12 s: signal: killed."
+	Failures []string `json:"failures,omitempty"`
+}
+
+// Evidence is all that Summarize looks at. What is missing is left zero or nil: the figures that depend on it become null,
+// and the verdict says that it could not be reached.
+type Evidence struct {
+	Asked   Asked    `json:"asked"`
+	Phases  Phases   `json:"phases"`
+	Samples []Sample `json:"-"` // in the order of time
+	// Flood and Msggen are nil where the piece left no result.
+	Flood  *FloodResult  `json:"flood"`
+	Msggen *MsggenResult `json:"msggen"`
+	// Ledger is the server's at the end of the run, from its /stats. Nil takes msggen's, which was given out while messages
+	// may still have been pending.
+	Ledger *Ledger `json:"ledger"`
+	// ClientHere tells that flood ran on the server's machine, so that its kernel holds both ends of every connection.
+	ClientHere bool `json:"client_here"`
+	Course
+}

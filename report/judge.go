@@ -1,0 +1,155 @@
+package report
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Verdict is what a run comes to: "pass", "fail" or "inconclusive".
+type Verdict string
+
+const (
+	Pass         Verdict = "pass"         // everything asked for was reached, and the evidence is whole
+	Fail         Verdict = "fail"         // something that was measured is not as asked
+	Inconclusive Verdict = "inconclusive" // cut short, or evidence is absent
+)
+
+// rateReached is the share of the asked message rate that counts as reaching it: the last period of a schedule, and the
+// moment between the last message and the end of the clock, are no failure.
+const rateReached = 0.99
+
+// Judge gives the verdict on a run and its reasons, the deciding ones first:
+//
+//  1. a run that was cut short is inconclusive, whatever else was seen;
+//  2. a run fails when something broke, a connection could not be opened or ended early, a message is missing,
+//     duplicated, dropped, gone or offline, or less than 99 % of the asked rate was reached;
+//  3. where evidence is absent (no samples in a phase, no result of flood, no message sent) it is inconclusive;
+//  4. otherwise it passes.
+//
+// A finding is never hidden by a weightier one: all are listed. Reordered messages are listed and fail nothing.
+func Judge(s Summary, c Course) (Verdict, []string) {
+	broken := append(append([]string(nil), c.Failures...), findings(s)...)
+	absent := gaps(s)
+	switch {
+	case c.Interrupted != "":
+		return Inconclusive, append(append([]string{c.Interrupted}, broken...), absent...)
+	case len(broken) > 0:
+		return Fail, append(broken, absent...)
+	case len(absent) > 0:
+		return Inconclusive, absent
+	}
+	return Pass, praise(s)
+}
+
+// findings lists what was measured and is not as asked.
+func findings(s Summary) []string {
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+
+	c := s.Conns
+	if n := value(c.Failed); n > 0 {
+		say("%s of %s failed to open.", group(n), count(c.Asked, "connection"))
+	}
+	if n := value(c.ClosedEarly); n > 0 {
+		say("%s of %s ended before the run did.", group(n), count(c.Asked, "connection"))
+	}
+	if c.Peak != nil && *c.Peak+value(c.Failed) < c.Asked {
+		say("No more than %s of %s stood open at once.", group(*c.Peak), count(c.Asked, "connection"))
+	}
+
+	m := s.Messages
+	if n := value(m.Missing); n > 0 {
+		say("%s of %s never arrived.", group(n), count(value(m.Sent), "message"))
+	}
+	if n := value(m.Duplicated); n > 0 {
+		say("%s arrived more than once.", count(n, "message"))
+	}
+	if n := value(m.Offline); n > 0 {
+		say("%s found nobody under the id (offline).", count(n, "message"))
+	}
+	if n := value(m.Dropped); n > 0 {
+		say("%s met a connection that read too slowly (dropped).", count(n, "message"))
+	}
+	if n := value(m.Gone); n > 0 {
+		say("%s lost the connection while still queued (gone).", count(n, "message"))
+	}
+	if r := s.Rate; r.Achieved != nil && value(m.Sent) > 0 && *r.Achieved < rateReached*r.Asked {
+		say("The generator sent %s messages/s, %.1f %% of the %s/s asked.",
+			decimal(*r.Achieved), 100**r.Achieved/r.Asked, decimal(r.Asked))
+	}
+	return out
+}
+
+// gaps lists what the verdict would have needed and was not measured.
+func gaps(s Summary) []string {
+	var out []string
+	if s.Conns.Peak == nil || s.Messages.Received == nil {
+		out = append(out, "flood left no result, so no connection and no message was counted at the client.")
+	}
+	switch m := s.Memory; {
+	case m.PeakRSS == nil:
+		out = append(out, "There is no sample of the server's memory.")
+	case m.BaseRSS == nil:
+		out = append(out, "No sample of the server's memory was taken while it was empty, so the cost of a connection is unknown.")
+	case m.IdleRSS == nil:
+		out = append(out, "No sample of the server's memory was taken on the idle plateau, so the cost of a connection is unknown.")
+	}
+	switch m := s.Messages; {
+	case m.Sent == nil:
+		out = append(out, "msggen left no result, so it is unknown how many messages were sent.")
+	case *m.Sent == 0:
+		out = append(out, "No message was sent, so neither loss nor latency was measured.")
+	}
+	return out
+}
+
+// praise says what a passed run has shown.
+func praise(s Summary) []string {
+	out := []string{
+		fmt.Sprintf("All %s opened and stayed open to the end.", count(s.Conns.Asked, "connection")),
+		fmt.Sprintf("All %s arrived exactly once.", count(value(s.Messages.Sent), "message")),
+	}
+	if n := value(s.Messages.Reordered); n > 0 {
+		out = append(out, fmt.Sprintf("%s arrived after a later one for the same id.", count(n, "message")))
+	}
+	return out
+}
+
+func value(p *int64) int64 {
+	if p == nil {
+		return 0
+	}
+	return *p
+}
+
+// count writes a number of things: "1 message", "1,234 messages".
+func count(n int64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return group(n) + " " + noun
+}
+
+// group writes 1234567 as 1,234,567.
+func group(n int64) string { return groupDigits(strconv.FormatInt(n, 10)) }
+
+// decimal writes a number with at most one decimal and its thousands grouped.
+func decimal(x float64) string {
+	whole, tenth, _ := strings.Cut(strconv.FormatFloat(x, 'f', 1, 64), ".")
+	if tenth == "0" {
+		return groupDigits(whole)
+	}
+	return groupDigits(whole) + "." + tenth
+}
+
+func groupDigits(s string) string {
+	first := 0
+	if strings.HasPrefix(s, "-") {
+		first = 1
+	}
+	for i := len(s) - 3; i > first; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,105 @@
+package report
+
+import (
+	"slices"
+	"time"
+)
+
+// slopePoints bounds the points that Theil-Sen compares in pairs: 24 hours of one sample a second become medians of
+// neighbours first. 400 points make 79,800 pairs, a few milliseconds.
+const slopePoints = 400
+
+// summarizeMemory computes the figures that stand on samples. conns is the number of connections of the idle plateau.
+func summarizeMemory(e Evidence, conns int64) MemorySummary {
+	var m MemorySummary
+	rss := func(s Sample) (int64, bool) { return s.RSS, true }
+	kernel := func(s Sample) (int64, bool) { return s.Kernel, s.Kernel >= 0 }
+
+	m.BaseRSS = medianWithin(e.Samples, e.Phases.Empty, rss)
+	m.IdleRSS = medianWithin(e.Samples, e.Phases.Idle, rss)
+	for _, s := range e.Samples {
+		if m.PeakRSS == nil || s.RSS > *m.PeakRSS {
+			m.PeakRSS = new(s.RSS)
+		}
+		if e.Phases.Traffic.Contains(s.Time) {
+			m.EndRSS = new(s.RSS)
+		}
+	}
+	m.UserPerConn = perConn(m.BaseRSS, m.IdleRSS, conns)
+	ends := conns
+	if e.ClientHere {
+		ends *= 2
+	}
+	m.KernelPerConn = perConn(
+		medianWithin(e.Samples, e.Phases.Empty, kernel), medianWithin(e.Samples, e.Phases.Idle, kernel), ends)
+	m.SlopePerHour = slopePerHour(e.Samples, e.Phases.Traffic)
+	return m
+}
+
+func perConn(base, idle *int64, n int64) *float64 {
+	if base == nil || idle == nil || n <= 0 {
+		return nil
+	}
+	return new(float64(*idle-*base) / float64(n))
+}
+
+// medianWithin is the median of a column over the samples of a span; nil if it has none.
+func medianWithin(samples []Sample, span Span, column func(Sample) (int64, bool)) *int64 {
+	var v []int64
+	for _, s := range samples {
+		if x, ok := column(s); ok && span.Contains(s.Time) {
+			v = append(v, x)
+		}
+	}
+	if len(v) == 0 {
+		return nil
+	}
+	slices.Sort(v)
+	return new((v[(len(v)-1)/2] + v[len(v)/2]) / 2)
+}
+
+// slopePerHour is the median of the slopes between all pairs of samples in the span (Theil-Sen). Unlike least squares it
+// forgives a warm-up step and single outliers, and calls only steady growth a leak. Nil for fewer than three samples.
+func slopePerHour(samples []Sample, span Span) *float64 {
+	var t, y []float64
+	for _, s := range samples {
+		if span.Contains(s.Time) {
+			t = append(t, s.Time.Sub(span.From).Hours())
+			y = append(y, float64(s.RSS))
+		}
+	}
+	if len(t) < 3 {
+		return nil
+	}
+	t, y = thin(t, slopePoints), thin(y, slopePoints)
+	slopes := make([]float64, 0, len(t)*(len(t)-1)/2)
+	for i := range t {
+		for j := range i {
+			if dt := t[i] - t[j]; dt > time.Millisecond.Hours() {
+				slopes = append(slopes, (y[i]-y[j])/dt)
+			}
+		}
+	}
+	if len(slopes) == 0 {
+		return nil
+	}
+	return new(medianFloat(slopes))
+}
+
+// thin replaces runs of neighbours by their medians, so that at most n values are left.
+func thin(v []float64, n int) []float64 {
+	if len(v) <= n {
+		return v
+	}
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = medianFloat(slices.Clone(v[i*len(v)/n : (i+1)*len(v)/n]))
+	}
+	return out
+}
+
+// medianFloat sorts v.
+func medianFloat(v []float64) float64 {
+	slices.Sort(v)
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}

@@ -1,0 +1,113 @@
+package report
+
+// Summary is what summary.json holds. A nil pointer is a number that could not be had; it is null in the file and a dash in
+// the table, never a zero that looks like a measurement.
+type Summary struct {
+	Conns     ConnSummary    `json:"conns"`
+	Memory    MemorySummary  `json:"memory"`
+	Messages  MessageSummary `json:"messages"`
+	LatencyMS LatencySummary `json:"latency_ms"`
+	Rate      RateSummary    `json:"rate"`
+	Verdict   Verdict        `json:"verdict"`
+	Reasons   []string       `json:"reasons"` // full sentences, the weightiest first
+}
+
+// ConnSummary counts connections, as the client saw them.
+type ConnSummary struct {
+	Asked       int64  `json:"asked"`
+	Peak        *int64 `json:"peak"` // most that were open at once
+	Failed      *int64 `json:"failed"`
+	ClosedEarly *int64 `json:"closed_early"`
+}
+
+// MemorySummary compares the server's memory between the phases of a run.
+type MemorySummary struct {
+	BaseRSS *int64 `json:"base_rss_bytes"` // median while the server was empty
+	IdleRSS *int64 `json:"idle_rss_bytes"` // median of the idle plateau
+	PeakRSS *int64 `json:"peak_rss_bytes"` // highest of all samples
+	EndRSS  *int64 `json:"end_rss_bytes"`  // last sample of the traffic, all connections still open
+
+	// UserPerConn is (idle - base) RSS per open connection.
+	UserPerConn *float64 `json:"user_bytes_per_conn"`
+	// KernelPerConn is the growth of the kernel's socket memory from base to idle, per open connection and for the server's
+	// end alone: where the client runs on the same machine, half of what a connection cost its kernel.
+	KernelPerConn *float64 `json:"kernel_bytes_per_conn"`
+	// SlopePerHour is the Theil-Sen slope of RSS over the traffic phase, in bytes per hour.
+	SlopePerHour *float64 `json:"slope_bytes_per_hour"`
+}
+
+// MessageSummary is the account of the messages: sent by the generator, received by the client, the rest by the server.
+type MessageSummary struct {
+	Sent      *int64 `json:"sent"`
+	Delivered *int64 `json:"delivered"`
+	Received  *int64 `json:"received"` // duplicates included
+	Offline   *int64 `json:"offline"`
+	Dropped   *int64 `json:"dropped"`
+	Gone      *int64 `json:"gone"`
+	// Missing are the messages that were sent and never received, whether the server's ledger explains them or not.
+	Missing    *int64 `json:"missing"`
+	Duplicated *int64 `json:"duplicated"`
+	Reordered  *int64 `json:"reordered"`
+}
+
+// LatencySummary holds percentiles in milliseconds, from when a message was due to when it was received.
+type LatencySummary struct {
+	P50  *float64 `json:"p50"`
+	P90  *float64 `json:"p90"`
+	P99  *float64 `json:"p99"`
+	P999 *float64 `json:"p999"`
+	Max  *float64 `json:"max"`
+}
+
+// RateSummary is in messages per second.
+type RateSummary struct {
+	Asked    float64  `json:"asked"` // 0 is as fast as it goes
+	Achieved *float64 `json:"achieved"`
+}
+
+// Summarize computes every figure of a Summary, and judges it.
+func Summarize(e Evidence) Summary {
+	s := Summary{
+		Conns: ConnSummary{Asked: e.Asked.Conns},
+		Rate:  RateSummary{Asked: e.Asked.Rate},
+	}
+	conns := int64(0)
+	if f := e.Flood; f != nil {
+		conns = f.Open
+		s.Conns.Peak, s.Conns.Failed, s.Conns.ClosedEarly = new(f.Open), new(f.Failed), new(f.ClosedEarly)
+	}
+	s.Memory = summarizeMemory(e, conns)
+	s.Messages = summarizeMessages(e)
+	if f := e.Flood; f != nil && f.Messages > 0 {
+		l := f.LatencyMS
+		s.LatencyMS = LatencySummary{new(l.P50), new(l.P90), new(l.P99), new(l.P999), new(l.Max)}
+	}
+	if e.Msggen != nil {
+		s.Rate.Achieved = new(e.Msggen.Rate)
+	}
+	s.Verdict, s.Reasons = Judge(s, e.Course)
+	return s
+}
+
+func summarizeMessages(e Evidence) MessageSummary {
+	var m MessageSummary
+	ledger := e.Ledger
+	if g := e.Msggen; g != nil {
+		m.Sent = new(g.Sent)
+		if ledger == nil {
+			ledger = g.Ledger
+		}
+	}
+	if ledger != nil {
+		m.Delivered, m.Offline = new(ledger.Delivered), new(ledger.Offline)
+		m.Dropped, m.Gone = new(ledger.Dropped), new(ledger.Gone)
+	}
+	if f := e.Flood; f != nil {
+		m.Received, m.Missing = new(f.Messages), new(f.Missing)
+		m.Duplicated, m.Reordered = new(f.Duplicated), new(f.Reordered)
+		if m.Sent != nil { // the sum also sees lost last messages, which leave no gap
+			m.Missing = new(max(f.Missing, *m.Sent-(f.Messages-f.Duplicated)))
+		}
+	}
+	return m
+}
