@@ -55,37 +55,42 @@ func stopSignals() <-chan os.Signal {
 }
 
 // run runs the command that args name and returns the exit code.
-//
-// Signals, and this is all there is to them: the first cancels the command's
-// context, which then stops gently and still reports. The second quits with 130,
-// whatever the command is doing.
 func run(args []string, in io.Reader, out, errw io.Writer, signals <-chan os.Signal) int {
+	return int(supervise(signals, errw, func(ctx context.Context, quit <-chan struct{}) exitCode {
+		return execute(ctx, args, streams{in: in, out: out, err: errw, quit: quit})
+	}))
+}
+
+// supervise runs work to its end.
+//
+// Signals, and this is all there is to them: the first cancels work's context,
+// upon which it stops gently and still reports. The second closes quit and ends
+// with 130, whatever work is doing.
+func supervise(signals <-chan os.Signal, errw io.Writer, work func(context.Context, <-chan struct{}) exitCode) exitCode {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	quit := make(chan struct{})
-	s := streams{in: in, out: out, err: errw, quit: quit}
-
 	code := make(chan exitCode, 1)
-	go func() { code <- execute(ctx, args, s) }()
+	go func() { code <- work(ctx, quit) }()
 
-	for stopping := false; ; stopping = true {
-		select {
-		case c := <-code:
-			return int(c)
-		case <-signals:
-		}
-		if !stopping {
-			cancel()
-			continue
-		}
-		close(quit)
-		select {
-		case <-code:
-		case <-time.After(quitGrace):
-		}
-		fmt.Fprintln(errw, "cometctl: interrupted twice, not waiting any longer")
-		return int(exitInterrupted)
+	select {
+	case c := <-code:
+		return c
+	case <-signals:
+		cancel()
 	}
+	select {
+	case c := <-code:
+		return c
+	case <-signals:
+		close(quit)
+	}
+	select {
+	case <-code:
+	case <-time.After(quitGrace):
+	}
+	fmt.Fprintln(errw, "cometctl: interrupted twice, not waiting any longer")
+	return exitInterrupted
 }
 
 // execute runs one command to its end and prints its error, once.

@@ -8,9 +8,10 @@ import (
 
 func newSoakCmd(s streams) *cobra.Command {
 	return &cobra.Command{
-		Use:   "soak",
-		Short: "Run everything against the bundled server, and give a verdict",
-		Args:  cobra.NoArgs,
+		Use:     "soak",
+		Short:   "Run everything against the bundled server, and give a verdict",
+		Example: "  cometctl soak",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return errors.New("not built yet")
 		},
