@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/spf13/cobra"
+)
+
+func TestFirstSignalStopsGently(t *testing.T) {
+	signals := make(chan os.Signal, 1)
+	signals <- os.Interrupt
+	var errs bytes.Buffer
+	got := supervise(signals, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
+		<-ctx.Done()
+		select {
+		case <-quit:
+			t.Error("quit is closed after one signal")
+		default:
+		}
+		return exitVerdict // what it still reports is what counts
+	})
+	if got != exitVerdict || errs.Len() != 0 {
+		t.Errorf("code %d, stderr %q; want the command's own code and silence", got, errs.String())
+	}
+}
+
+func TestSecondSignalQuits(t *testing.T) {
+	for _, obeys := range []bool{true, false} {
+		t.Run(fmt.Sprintf("obeys=%v", obeys), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				signals := make(chan os.Signal, 2)
+				signals <- os.Interrupt
+				signals <- os.Interrupt
+				end := make(chan struct{})
+				letGo := false
+				var errs bytes.Buffer
+				got := supervise(signals, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
+					<-quit
+					letGo = obeys
+					if !obeys {
+						<-end
+					}
+					return exitOK
+				})
+				if got != exitInterrupted {
+					t.Errorf("code %d, want 130", got)
+				}
+				if letGo != obeys {
+					t.Error("the command had no time to let go of what it owns")
+				}
+				if !strings.Contains(errs.String(), "interrupted twice") {
+					t.Errorf("stderr %q", errs.String())
+				}
+				close(end)
+			})
+		})
+	}
+}
+
+func TestCodeOf(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want exitCode
+	}{
+		{nil, exitOK},
+		{errors.New("x"), exitFailed},
+		{usageErrorf("--rate %d", 1), exitUsage},
+		{fmt.Errorf("soak: %w", usageErrorf("x")), exitUsage},
+		{errInterrupted, exitInterrupted},
+		{fmt.Errorf("flood: %w", context.Canceled), exitInterrupted},
+		{context.DeadlineExceeded, exitFailed},
+		{&codedError{exitInconclusive, context.Canceled}, exitInconclusive},
+	} {
+		if got := codeOf(c.err); got != c.want {
+			t.Errorf("codeOf(%v) = %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestPrintError(t *testing.T) {
+	root := &cobra.Command{Use: "cometctl"}
+	flood := &cobra.Command{Use: "flood"}
+	root.AddCommand(flood)
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("flood: 3 connections failed"), "cometctl flood: 3 connections failed\n"},
+		{errors.New("3 connections failed\n"), "cometctl flood: 3 connections failed\n"},
+		{usageErrorf("--rate -1: must not be negative"),
+			"cometctl flood: --rate -1: must not be negative\nRun 'cometctl flood --help' for usage.\n"},
+	} {
+		var b bytes.Buffer
+		printError(&b, flood, c.err)
+		if b.String() != c.want {
+			t.Errorf("%v is printed as\n%swant\n%s", c.err, b.String(), c.want)
+		}
+	}
+}
+
+// Every command keeps to the rules that root.go states.
+func TestCommandsKeepTheRules(t *testing.T) {
+	for _, g := range commands(streams{}) {
+		for _, c := range g.commands {
+			if c.RunE == nil || c.Run != nil {
+				t.Errorf("%s: it has RunE, never Run", c.Name())
+			}
+			if c.Short == "" || c.Example == "" {
+				t.Errorf("%s: Short and Example are filled in", c.Name())
+			}
+			if c.Args == nil {
+				t.Errorf("%s: Args says how many arguments there are", c.Name())
+			}
+		}
+	}
+}
