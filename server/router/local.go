@@ -4,31 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"sync"
-
-	"cometctl/internal/slab"
 )
-
-// word is 64 bits in halves, so that a login is aligned to 4 bytes and takes 28 of them instead of 32.
-type word struct{ lo, hi uint32 }
-
-func split(u uint64) word { return word{uint32(u), uint32(u >> 32)} }
-
-// A key is an id in 64 bits: a number below 2^63 stands for itself; all others have textKey set in the upper half beside
-// the hash of their text, and the slot of their text in the lower half. An id that is held has exactly one key.
-const textKey = 1 << 31
-
-// login is one pair of id and session. It is a member of two sets of chains, and each link belongs to the lock of its
-// chain; key and session do not change while it is in either.
-//
-// By id, a bucket chains one login per id, its leader. The others of that id follow their leader in a list of their
-// own, so that neither a popular id nor its neighbour in the bucket has to walk past its million sessions.
-type login struct {
-	key     word
-	session word
-	link    uint32 // id shard: leader: the next leader of the bucket; follower: the login before it in its list
-	peer    uint32 // id shard: the next follower of the same id
-	sibling uint32 // session shard: the next login of the bucket, of this session or another
-}
 
 const (
 	shardBits = 5
@@ -46,16 +22,8 @@ type idShard struct {
 type sessionShard struct {
 	mu sync.Mutex
 	index
-	sessions int     // sessions with at least one id
+	sessions int      // sessions with at least one id
 	_        [16]byte // a cache line each
-}
-
-// memory holds the records of all shards, so that what is reserved ahead is one chunk and not one per shard. mu guards
-// taking and giving back; a record that is in use is read and written under the locks of its chains.
-type memory struct {
-	mu     sync.Mutex
-	logins slab.Slab[login]
-	blocks slab.Slab[block]
 }
 
 // Local is the Router of one process. Make it with NewLocal.
@@ -249,127 +217,4 @@ func (r *Local) hashKey(key word) uint32 {
 		return key.hi &^ textKey
 	}
 	return r.hash(key)
-}
-
-func (w word) session() Session { return Session(w.hi)<<32 | Session(w.lo) }
-
-// leader returns the leader of the id k, 0 if nobody holds it. The caller holds the id's lock, as for the next four.
-func (r *Local) leader(is *idShard, k *ident) uint32 {
-	p := is.head(k.hash >> shardBits)
-	if p == nil {
-		return 0
-	}
-	for slot := *p; slot != 0; {
-		l := r.memory.logins.At(slot)
-		if k.text == nil && l.key == k.key || k.text != nil && l.key.hi == k.key.hi && r.memory.isText(l.key.lo, k.text) {
-			k.key = l.key
-			return slot
-		}
-		slot = l.link
-	}
-	return 0
-}
-
-// lead makes the login at slot the leader of an id that nobody has held.
-func (r *Local) lead(is *idShard, slot, hash uint32) {
-	if from, to := is.grow(); from != to {
-		// The members of bucket from are divided between the two, which turns their order round.
-		rest := *is.place(from)
-		*is.place(from) = 0
-		for rest != 0 {
-			l := r.memory.logins.At(rest)
-			p := is.head(r.hashKey(l.key) >> shardBits)
-			*p, l.link, rest = rest, *p, l.link
-		}
-	}
-	p := is.head(hash >> shardBits)
-	r.memory.logins.At(slot).link = *p
-	*p = slot
-}
-
-// follow puts the login at slot behind its leader.
-func (r *Local) follow(leader, slot uint32) {
-	first, l := r.memory.logins.At(leader), r.memory.logins.At(slot)
-	l.link, l.peer = leader, first.peer
-	if l.peer != 0 {
-		r.memory.logins.At(l.peer).link = slot
-	}
-	first.peer = slot
-}
-
-// leave takes the login at slot out of its id's chain. The next follower of a leader takes its place; the last login of
-// an id takes the id's text along.
-func (r *Local) leave(slot uint32, l *login) {
-	h := r.hashKey(l.key)
-	is := &r.ids[h%shards]
-	is.mu.Lock()
-	defer is.mu.Unlock()
-	p := is.head(h >> shardBits)
-	for *p != 0 && *p != slot {
-		p = &r.memory.logins.At(*p).link
-	}
-	switch {
-	case *p == 0: // not a leader
-		r.memory.logins.At(l.link).peer = l.peer
-		if l.peer != 0 {
-			r.memory.logins.At(l.peer).link = l.link
-		}
-	case l.peer != 0:
-		*p = l.peer
-		r.memory.logins.At(l.peer).link = l.link
-	default:
-		*p = l.link
-		is.members--
-		if l.key.hi&textKey != 0 {
-			r.memory.dropText(l.key.lo)
-		}
-	}
-}
-
-// holds tells whether session holds any id, and whether it holds the one of leader. The caller holds both locks.
-func (r *Local) holds(ss *sessionShard, h uint32, session word, leader uint32) (known, same bool) {
-	p := ss.head(h >> shardBits)
-	if p == nil {
-		return false, false
-	}
-	for slot := *p; slot != 0; {
-		l := r.memory.logins.At(slot)
-		if l.session == session {
-			known = true
-			if leader != 0 && l.key == r.memory.logins.At(leader).key {
-				return true, true
-			}
-		}
-		slot = l.sibling
-	}
-	return known, false
-}
-
-// own puts the login at slot into its session's chain. The caller holds the session's lock.
-func (r *Local) own(ss *sessionShard, slot, hash uint32) {
-	if from, to := ss.grow(); from != to {
-		rest := *ss.place(from)
-		*ss.place(from) = 0
-		for rest != 0 {
-			l := r.memory.logins.At(rest)
-			p := ss.head(r.hash(l.session) >> shardBits)
-			*p, l.sibling, rest = rest, *p, l.sibling
-		}
-	}
-	p := ss.head(hash >> shardBits)
-	r.memory.logins.At(slot).sibling = *p
-	*p = slot
-}
-
-func (m *memory) newLogin() (uint32, *login) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	slot := m.logins.Alloc()
-	return slot, m.logins.At(slot)
-}
-
-func (m *memory) freeLogin(slot uint32) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.logins.Free(slot)
 }

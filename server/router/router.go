@@ -13,6 +13,8 @@
 //
 //	router.go  the contract, what an id is
 //	local.go   Local: the three operations and their locks
+//	login.go   the record of a login, and where records come from
+//	chains.go  how a login enters and leaves its chains
 //	index.go   a hash index that grows by one bucket at a time
 //	text.go    ids that are not numbers, in blocks
 package router
@@ -74,11 +76,11 @@ func ValidID(id []byte) error {
 		return fmt.Errorf("%w: it is empty; give 1 to %d bytes of A-Z a-z 0-9 . _ ~ -", ErrID, MaxID)
 	}
 	if len(id) > MaxID {
-		return fmt.Errorf("%w %.16q...: %d bytes; at most %d are allowed", ErrID, id, len(id), MaxID)
+		return fmt.Errorf("%w %q...: %d bytes; at most %d are allowed", ErrID, string(id[:16]), len(id), MaxID)
 	}
 	for i, c := range id {
 		if !unreserved(c) {
-			return fmt.Errorf("%w %q: byte %d is %q; use A-Z a-z 0-9 . _ ~ - only", ErrID, id, i+1, c)
+			return fmt.Errorf("%w %q: byte %d is %q; use A-Z a-z 0-9 . _ ~ - only", ErrID, string(id), i+1, c)
 		}
 	}
 	return nil
