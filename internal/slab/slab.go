@@ -81,13 +81,13 @@ func (s *Slab[T]) End() Slot { return s.next }
 // grow makes the chunk of slot and those before it. A reader that still holds the shorter slice shares its array with the
 // longer one and does not see the places behind its end, the only ones that are written.
 func (s *Slab[T]) grow(slot Slot) {
-	var chunks []*[chunkLen]T
-	if p := s.chunks.Load(); p != nil {
-		chunks = *p
-	}
-	if int(slot>>chunkBits) < len(chunks) {
+	p := s.chunks.Load()
+	if p == nil {
+		p = new([]*[chunkLen]T)
+	} else if int(slot>>chunkBits) < len(*p) {
 		return
 	}
+	chunks := append(*p, new([chunkLen]T)) // escapes: not before it is known to be needed
 	for int(slot>>chunkBits) >= len(chunks) {
 		chunks = append(chunks, new([chunkLen]T))
 	}

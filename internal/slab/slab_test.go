@@ -111,6 +111,12 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { s.Free(s.Alloc()) }); n != 0 {
 		t.Errorf("Alloc and Free allocate %v times", n)
 	}
+	if n := testing.AllocsPerRun(chunkLen/2, func() { s.Alloc() }); n != 0 {
+		t.Errorf("Alloc of a slot that was never used allocates %v times", n)
+	}
+	if n := testing.AllocsPerRun(1000, func() { s.Reach(s.End() - 1) }); n != 0 {
+		t.Errorf("Reach allocates %v times", n)
+	}
 }
 
 // TestAtBesideAlloc is for the race detector: a reader uses what was handed over to it while the owner goes on.
