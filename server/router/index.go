@@ -14,7 +14,7 @@ const (
 type index struct {
 	heads   []*[headLen]uint32 // first slots of the chains; chunks never move
 	buckets uint32             // heads in use: none, or headLen and more
-	members uint32             // slots that are chained, by the count of the owner's calls
+	members uint32             // slots that are chained: grow counts one more, who unchains one counts it off
 }
 
 // head returns the place of the first slot of the chain of hash h, nil while nothing was ever added.

@@ -45,7 +45,8 @@ var _ Router = (*Local)(nil)
 // NewLocal returns an empty Local whose Send hands messages to deliver.
 func NewLocal(deliver Deliver) *Local { return &Local{deliver: deliver, seed: maphash.MakeSeed()} }
 
-// Login implements Router. It is one allocation per 512 logins and usually none.
+// Login implements Router. It allocates once per 512 logins, and it looks through the other ids that s holds: a session may
+// well hold hundreds, but not a million.
 func (r *Local) Login(id []byte, s Session) error {
 	if s == 0 {
 		return ErrNoSession
