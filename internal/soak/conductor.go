@@ -1,0 +1,290 @@
+package soak
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cometctl/memlog"
+	"cometctl/report"
+)
+
+// The pieces, by the names of their commands.
+const (
+	serve  = "serve"
+	mem    = "memlog"
+	flood  = "flood"
+	msggen = "msggen"
+)
+
+// process is a started piece as the conductor sees it.
+type process interface {
+	pid() int
+	interrupt() error // ask it to stop gently
+	kill()            // make it stop
+}
+
+// launcher starts pieces. It sends what a piece prints, line by line, and after its
+// last line exactly one event with ended set, to events.
+type launcher interface {
+	start(name string, args []string, events chan<- event) (process, error)
+}
+
+// event is something that a piece did.
+type event struct {
+	name   string
+	line   []byte // a line it printed, without the newline; nil if it ended
+	stderr bool   // where it printed it
+	ended  bool
+	exit   string   // how it ended, for people: "exit status 1", "signal: killed"
+	code   int      // its exit code; -1 for a signal
+	words  []string // the last lines that it had for people, if it ended
+}
+
+// piece is what the conductor knows about one process.
+type piece struct {
+	process
+	record *PieceRecord
+	mayEnd bool // its work is done one day, and it ends by itself
+	told   bool // it was told to end
+	ended  bool
+}
+
+// Why an await came back without what it awaited.
+var (
+	errDied  = errors.New("soak: a piece ended by itself")
+	errLimit = errors.New("soak: took too long")
+)
+
+// conductor leads the pieces through one run. Only the goroutine that called run may
+// touch it.
+type conductor struct {
+	cfg    Config
+	plan   plan
+	launch launcher
+	folder folder
+	ledger func(ctx context.Context, admin string) ([]byte, error) // the server's /stats
+	events chan event
+
+	man     *Manifest
+	pieces  map[string]*piece
+	course  report.Course
+	started time.Time
+
+	ending     bool // the pieces are being ended
+	serverDied bool // and nobody had told it to
+
+	ready struct { // what serve said when it was ready
+		Listen string `json:"listen"`
+		Admin  string `json:"admin"`
+		PID    int    `json:"pid"`
+	}
+	samples int // rows of memlog so far
+	base    int64
+	now     floodReport
+	rate    float64   // messages received a second, between the last two reports
+	nowAt   time.Time // when now came
+	sent    int64     // as msggen said last
+	rss     int64     // bytes
+}
+
+// floodReport is a progress line of flood.
+type floodReport struct {
+	Open     int64  `json:"open"`
+	Failed   int64  `json:"failed"`
+	Messages int64  `json:"messages"`
+	Phase    string `json:"phase"`
+	Latency  struct {
+		P50 float64 `json:"p50"`
+		P99 float64 `json:"p99"`
+	} `json:"latency_ms"`
+}
+
+func newConductor(cfg Config, l launcher, dir folder) *conductor {
+	return &conductor{
+		cfg:    cfg,
+		plan:   planOf(cfg),
+		launch: l,
+		folder: dir,
+		ledger: getStats,
+		events: make(chan event, 64),
+		man:    newManifest(cfg),
+		pieces: map[string]*piece{},
+	}
+}
+
+// start starts a piece and notes it in the manifest.
+func (c *conductor) start(name string, args []string) (*piece, error) {
+	p, err := c.launch.start(name, args, c.events)
+	if err != nil {
+		return nil, fmt.Errorf("soak: starting %s: %w", name, err)
+	}
+	c.man.Pieces = append(c.man.Pieces, &PieceRecord{Name: name, Args: args, PID: p.pid(), Started: time.Now().UnixNano()})
+	c.pieces[name] = &piece{process: p, record: c.man.Pieces[len(c.man.Pieces)-1]}
+	return c.pieces[name], c.folder.writeJSON(manifestFile, c.man)
+}
+
+// await handles events until done says so. It returns early when a piece ends that
+// should not (errDied), after limit if that is not 0 (errLimit), and when ctx ends.
+func (c *conductor) await(ctx context.Context, limit time.Duration, done func() bool) error {
+	var over <-chan time.Time
+	if limit > 0 {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		over = t.C
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case e := <-c.events:
+			if err := c.handle(e); err != nil {
+				return err
+			}
+		case <-tick.C:
+			c.show()
+		case <-over:
+			return errLimit
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// pass lets d pass, and handles what happens meanwhile.
+func (c *conductor) pass(ctx context.Context, d time.Duration) error {
+	err := c.await(ctx, d, func() bool { return d <= 0 })
+	if errors.Is(err, errLimit) {
+		return nil
+	}
+	return err
+}
+
+// handle takes one event into the state.
+func (c *conductor) handle(e event) error {
+	p := c.pieces[e.name]
+	switch {
+	case e.ended:
+		return c.bury(p, e)
+	case e.name == serve && !e.stderr && c.ready.Listen == "":
+		if err := json.Unmarshal(e.line, &c.ready); err != nil {
+			return fmt.Errorf("soak: the ready line of serve, %q: %w", e.line, err)
+		}
+	case e.name == mem && !e.stderr:
+		c.sample(e.line)
+	case e.name == flood && e.stderr:
+		c.floodReport(e.line)
+	case e.name == msggen && e.stderr:
+		var r struct{ Sent int64 }
+		if json.Unmarshal(e.line, &r) == nil {
+			c.sent = r.Sent
+		}
+	}
+	return nil
+}
+
+// Exit codes of the pieces that mean something here; they are cometctl's own.
+const (
+	exitFailed      = 1   // it did its work, and what it found is not as asked
+	exitInterrupted = 130 // it was told to end before its work was done
+)
+
+// bury notes a piece's end. One that nobody asked for has failed the run if it is the
+// server's, and has made it inconclusive if it is an instrument's.
+func (c *conductor) bury(p *piece, e event) error {
+	p.ended = true
+	p.record.Ended, p.record.Exit = time.Now().UnixNano(), e.exit
+	if e.code == 0 && (p.mayEnd || p.told) || e.code == exitInterrupted && p.told {
+		return nil
+	}
+	text := fmt.Sprintf("%s ended with %s", e.name, e.exit)
+	if !p.told && !p.mayEnd {
+		text = fmt.Sprintf("%s ended by itself in the %s phase, after %s, with %s", e.name, c.man.phase(), c.age(), e.exit)
+	}
+	if len(e.words) > 0 {
+		text += "; its last words: " + strings.Join(e.words, " / ")
+	}
+	text += "."
+	// flood and msggen end like this when connections or messages were lost: a finding.
+	finding := e.code == exitFailed && (e.name == flood || e.name == msggen)
+	c.serverDied = c.serverDied || e.name == serve && !p.told
+	if e.name == serve || finding || c.ending {
+		c.course.Failures = append(c.course.Failures, text)
+	} else {
+		c.course.Interrupted = text
+	}
+	if c.ending || finding && p.mayEnd {
+		return nil
+	}
+	return errDied
+}
+
+// age is how long the run has been going on, as people want to read it.
+func (c *conductor) age() time.Duration { return time.Since(c.started).Round(100 * time.Millisecond) }
+
+// sample takes a row of the memory log, as memlog prints it.
+func (c *conductor) sample(line []byte) {
+	var s memlog.Sample
+	if memlog.NewReader(strings.NewReader(string(line)+"\n")).Read(&s) != nil {
+		return
+	}
+	if c.samples == 0 {
+		c.man.FirstSample = time.Now().UnixNano()
+	}
+	c.samples++
+	if s.RSS >= 0 {
+		c.rss = s.RSS * 1024
+		if c.man.phase() == phaseEmpty {
+			c.base = c.rss
+		}
+	}
+}
+
+func (c *conductor) floodReport(line []byte) {
+	var r floodReport
+	if json.Unmarshal(line, &r) != nil || r.Phase == "" {
+		return // a line for people
+	}
+	now := time.Now()
+	if d := now.Sub(c.nowAt).Seconds(); !c.nowAt.IsZero() && d > 0 {
+		c.rate = float64(r.Messages-c.now.Messages) / d
+	}
+	c.now, c.nowAt = r, now
+}
+
+// show tells Progress how things stand.
+func (c *conductor) show() {
+	if c.cfg.Progress == nil {
+		return
+	}
+	p := Progress{
+		Phase: c.man.phase(), Elapsed: time.Since(c.started), ETA: c.eta(),
+		Asked: int64(c.cfg.Conns), Open: c.now.Open, Rate: c.rate, Sent: c.sent,
+		RSS: c.rss, P50: c.now.Latency.P50, P99: c.now.Latency.P99,
+	}
+	if p.Open > 0 && c.base > 0 {
+		p.PerConn = float64(c.rss-c.base) / float64(p.Open)
+	}
+	c.cfg.Progress(p)
+}
+
+// eta adds up what is left of this phase and the lengths of those to come. What the
+// ramp and the drain take is a guess.
+func (c *conductor) eta() time.Duration {
+	const guess = 2 * time.Second
+	lengths := []time.Duration{c.plan.empty, guess, c.plan.idle, c.plan.traffic, guess}
+	at := slices.Index(phases, c.man.phase())
+	if at < 0 {
+		return 0
+	}
+	left := max(lengths[at]-time.Since(c.man.phaseBegan()), 0)
+	for _, d := range lengths[at+1:] {
+		left += d
+	}
+	return left
+}

@@ -1,0 +1,197 @@
+package soak
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cometctl/memlog"
+	"cometctl/report"
+)
+
+// The files of a run's folder, besides each piece's own NAME.log (what it printed on
+// stderr) and NAME.json (on stdout).
+const (
+	manifestFile = "manifest.json"
+	summaryFile  = "summary.json"
+	statsFile    = "stats.json" // the server's /stats when the last message had arrived
+	logFile      = "mochimem.log"
+	pictureFile  = "mochimem.png"
+)
+
+// The picture has two panels, each about as large as the article's one.
+const pictureWidth, pictureHeight = 600, 500
+
+// folder is the path of a run's folder.
+type folder string
+
+// createFolder makes the folder, or takes one that is empty. It never takes one that
+// holds anything: an older run is worth more than a short command line.
+func createFolder(path string) (folder, error) {
+	entries, err := os.ReadDir(path)
+	switch {
+	case len(entries) > 0:
+		return "", fmt.Errorf("soak: %s %w: it holds %s; name another one", path, ErrNotEmpty, entries[0].Name())
+	case err == nil:
+		return folder(path), nil
+	case !errors.Is(err, fs.ErrNotExist):
+		if info, e := os.Stat(path); e == nil && !info.IsDir() {
+			return "", fmt.Errorf("soak: %s %w: it is a file; name another one", path, ErrNotEmpty)
+		}
+		return "", fmt.Errorf("soak: %w", err)
+	}
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return "", fmt.Errorf("soak: %w", err)
+	}
+	return folder(path), nil
+}
+
+func (d folder) path(name string) string { return filepath.Join(string(d), name) }
+
+// write replaces a file as a whole: whoever reads it finds the old one or the new one.
+func (d folder) write(name string, text []byte) error {
+	tmp := d.path(name + ".tmp")
+	err := os.WriteFile(tmp, text, 0o666)
+	if err == nil {
+		err = os.Rename(tmp, d.path(name))
+	}
+	if err != nil {
+		return fmt.Errorf("soak: %w", err)
+	}
+	return nil
+}
+
+func (d folder) writeJSON(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("soak: %s: %w", name, err)
+	}
+	return d.write(name, append(text, '\n'))
+}
+
+// readJSON reads the first JSON value of a file into v. It reports false for a file
+// that is not there or holds none: a piece that was killed leaves such.
+func (d folder) readJSON(name string, v any) (bool, error) {
+	text, err := os.ReadFile(d.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("soak: %w", err)
+	}
+	return json.NewDecoder(bytes.NewReader(text)).Decode(v) == nil, nil
+}
+
+// evidence reads a run's folder into what the summary is computed from. It needs
+// nothing but the folder, so that a verdict can be computed again years later.
+func (d folder) evidence() (report.Evidence, error) {
+	var (
+		e   report.Evidence
+		m   Manifest
+		st  serverStats
+		gen report.MsggenResult
+		fl  report.FloodResult
+	)
+	ok, err := d.readJSON(manifestFile, &m)
+	if err == nil && !ok {
+		err = fmt.Errorf("soak: %s holds no manifest", d.path(manifestFile))
+	}
+	if err != nil {
+		return e, err
+	}
+	e.Asked, e.Course, e.ClientHere = m.Asked.Asked, m.Course, true
+	e.Phases = report.Phases{Empty: m.span(phaseEmpty), Idle: m.span(phaseIdle), Traffic: m.span(phaseTraffic)}
+	if ok, err = d.readJSON(flood+".json", &fl); ok {
+		fl.Open += fl.ClosedEarly // flood's "open" is at the end, report's is at any time
+		e.Flood = &fl
+	}
+	if err == nil {
+		if ok, err = d.readJSON(msggen+".json", &gen); ok {
+			e.Msggen = &gen
+		}
+	}
+	if err == nil {
+		if ok, err = d.readJSON(statsFile, &st); ok {
+			e.Ledger = &st.Ledger
+			e.Failures = append(e.Failures, audit(st.Ledger)...)
+		}
+	}
+	if err == nil {
+		e.Samples, err = d.samples(m.FirstSample)
+	}
+	return e, err
+}
+
+// audit checks the server's ledger. Each id of a soak has one session, so that every
+// message that was taken must be in exactly one of its columns.
+func audit(l report.Ledger) []string {
+	sum := l.Delivered + l.Offline + l.Dropped + l.Gone + l.Pending
+	if l.Sent == sum {
+		return nil
+	}
+	return []string{fmt.Sprintf("The server's ledger does not add up: %d sent, but %d delivered + %d offline + %d dropped + %d gone + %d pending = %d.",
+		l.Sent, l.Delivered, l.Offline, l.Dropped, l.Gone, l.Pending, sum)}
+}
+
+// samples reads the memory log. first is the moment of its first row.
+func (d folder) samples(first int64) ([]report.Sample, error) {
+	f, err := os.Open(d.path(logFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("soak: %w", err)
+	}
+	defer f.Close()
+	var (
+		out []report.Sample
+		row memlog.Sample
+		r   = memlog.NewReader(f)
+	)
+	for {
+		if err := r.Read(&row); err == io.EOF {
+			return out, nil
+		} else if err != nil {
+			return out, fmt.Errorf("soak: %s: %w", logFile, err)
+		}
+		if row.RSS < 0 {
+			continue
+		}
+		s := report.Sample{Time: row.Time, RSS: row.RSS * 1024, Kernel: -1, Conns: row.Conns}
+		if first != 0 && row.Elapsed >= 0 {
+			s.Time = time.Unix(0, first).Add(row.Elapsed)
+		}
+		if row.Slab >= 0 {
+			s.Kernel = (row.Slab + max(row.SockBuf, 0)) * 1024
+		}
+		out = append(out, s)
+	}
+}
+
+// draw draws the memory log: the article's picture, with connections below it.
+func (d folder) draw(asked report.Asked) error {
+	f, err := os.Open(d.path(logFile))
+	if err != nil {
+		return fmt.Errorf("soak: %w", err)
+	}
+	defer f.Close()
+	series, err := report.Load(f, 1)
+	if err != nil {
+		return fmt.Errorf("soak: %s: %w", d.path(logFile), err)
+	}
+	title := fmt.Sprintf("Mem usage with %d connections, %g msg/sec", asked.Conns, asked.Rate)
+	if asked.Rate == 0 {
+		title = fmt.Sprintf("Mem usage with %d connections, as many messages as go", asked.Conns)
+	}
+	picture := report.Picture{Title: title, Connections: true, Width: pictureWidth, Height: pictureHeight}
+	if err := picture.Save(d.path(pictureFile), series); err != nil {
+		return fmt.Errorf("soak: %s: %w", d.path(pictureFile), err)
+	}
+	return nil
+}

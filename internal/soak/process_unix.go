@@ -1,0 +1,17 @@
+//go:build unix && !linux
+
+package soak
+
+import (
+	"os"
+	"syscall"
+)
+
+// attributes of every piece: a process group of its own, so that a Ctrl-C in the
+// terminal reaches only the conductor, which ends the pieces in order. Nothing here
+// ends them if this process is killed with SIGKILL.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
+
+func interrupt(p *os.Process) error { return p.Signal(os.Interrupt) }

@@ -1,0 +1,195 @@
+// Package soak runs the whole pipeline once and collects the evidence: it starts
+// serve, memlog, flood and msggen as processes of its own, leads them through the
+// phases of a run, and leaves a folder from which the verdict can be computed again.
+//
+// The pieces are processes, not goroutines, because a process is what is measured:
+// its memory is its own, its descriptors are counted apart, and what kills it kills
+// nothing else. They speak to the conductor as they would to any script: a ready
+// line, JSON progress, a JSON result, signals.
+//
+// Who owns what:
+//
+//   - Run prepares the folder, starts one conductor, and afterwards computes the
+//     summary from the folder alone.
+//   - The conductor (conductor.go, phases.go) owns all state of the run. One goroutine,
+//     Run's own, touches it. Pieces reach it through one channel of events.
+//   - The nursery (process.go) owns the processes. Each has two goroutines that turn
+//     its output into files and events and that end with it.
+//
+// No piece outlives its run: the conductor ends them in order, kills who does not
+// listen, and on Linux the kernel kills them should this process be killed itself
+// (process_linux.go).
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"cometctl/internal/rlimit"
+	"cometctl/report"
+)
+
+// Errors of Run that a caller may want to tell apart. With ErrNotEmpty nothing was
+// started and nothing written; with ErrInterrupted the summary and the folder hold
+// what there was until then.
+var (
+	ErrNotEmpty    = errors.New("is not an empty folder")
+	ErrInterrupted = errors.New("soak: interrupted")
+)
+
+// Config is one run. All fields are needed unless they say otherwise.
+type Config struct {
+	Conns    int           // connections to open, at least 1
+	Rate     float64       // messages a second, all connections together; 0 is as fast as it goes
+	Duration time.Duration // of the traffic phase
+	Interval time.Duration // between two samples of the server's memory
+	Engine   string        // serve's --engine; empty is serve's own choice
+	Dir      string        // the folder to write; absent or empty
+	Program  string        // path of the cometctl that is started for each piece
+	Version  string        // what this program calls itself, for the manifest
+
+	// Quit, when closed, kills every piece at once. Run then returns as soon as it has
+	// written what it has. Nil never quits.
+	Quit <-chan struct{}
+
+	// Progress is called from Run's goroutine about once a second and at the beginning
+	// of each phase. It may be nil, and must return soon.
+	Progress func(Progress)
+}
+
+// Progress is the state of a run in one moment, for people to look at.
+type Progress struct {
+	Phase   string        // a name of phases.go: "empty", "ramp", "idle", "traffic", "drain"
+	Elapsed time.Duration // since the run began
+	ETA     time.Duration // until it will probably end
+	Asked   int64         // connections asked for
+	Open    int64         // connections that flood has open now
+	Rate    float64       // messages received a second, over the last report of flood
+	Sent    int64         // messages that msggen has sent so far
+	RSS     int64         // the server's, bytes; 0 is not known yet
+
+	// PerConn is the growth of RSS since the empty server, per open connection, in
+	// bytes. It says nothing (0) before connections are open.
+	PerConn float64
+	P50     float64 // due to received, milliseconds, of all messages so far; 0 is none yet
+	P99     float64
+}
+
+// Preflight finds out whether cfg can work, before anything is started or written:
+// every connection is a descriptor in serve and another one in flood, and both have
+// the limit that this process has. It returns an *rlimit.Shortage if there are not
+// enough.
+func Preflight(cfg Config) error {
+	if err := rlimit.Check(cfg.Conns, "connections"); err != nil {
+		return fmt.Errorf("soak: %w", err)
+	}
+	return nil
+}
+
+// Run does one soak and returns its summary. Cancelling ctx stops it gently: the
+// pieces are ended in order, what they have to tell is kept, and the error is
+// ErrInterrupted. A run that went wrong is no error: that is what the verdict in the
+// summary says. Errors are those of the folder and of starting.
+func Run(ctx context.Context, cfg Config) (report.Summary, error) {
+	if err := Preflight(cfg); err != nil {
+		return report.Summary{}, err
+	}
+	dir, err := createFolder(cfg.Dir)
+	if err != nil {
+		return report.Summary{}, err
+	}
+	n := newNursery(cfg.Program, string(dir))
+	defer n.close()
+	if cfg.Quit != nil {
+		over := make(chan struct{})
+		defer close(over)
+		go func() {
+			select {
+			case <-cfg.Quit:
+				n.killAll()
+			case <-over:
+			}
+		}()
+	}
+	c := newConductor(cfg, n, dir)
+	if err := c.run(ctx); err != nil {
+		return report.Summary{}, err
+	}
+	return conclude(ctx, dir)
+}
+
+// conclude computes and writes everything that follows from the evidence.
+func conclude(ctx context.Context, dir folder) (report.Summary, error) {
+	e, err := dir.evidence()
+	if err != nil {
+		return report.Summary{}, err
+	}
+	summary := report.Summarize(e)
+	if err := dir.writeJSON(summaryFile, summary); err != nil {
+		return summary, err
+	}
+	if len(e.Samples) > 0 {
+		if err := dir.draw(e.Asked); err != nil {
+			return summary, err
+		}
+	}
+	if ctx.Err() != nil {
+		return summary, ErrInterrupted
+	}
+	return summary, nil
+}
+
+// plan is how long the parts of a run take, as far as that is decided beforehand.
+type plan struct {
+	empty   time.Duration // the empty server
+	idle    time.Duration // the idle plateau
+	traffic time.Duration
+	report  time.Duration // between two progress lines of flood and msggen
+}
+
+// The plateaus are long enough for three samples, and the idle one grows with the
+// traffic to a length at which the kernel's own bookkeeping has settled.
+const (
+	plateauSamples = 3
+	idleShare      = 12 // idle plateau: this part of the traffic phase,
+	idleMax        = 5 * time.Second
+	reportMin      = 200 * time.Millisecond
+	reportMax      = time.Second
+)
+
+func planOf(cfg Config) plan {
+	return plan{
+		empty:   (plateauSamples - 1) * cfg.Interval,
+		idle:    max(plateauSamples*cfg.Interval, min(cfg.Duration/idleShare, idleMax)),
+		traffic: cfg.Duration,
+		report:  min(max(cfg.Interval, reportMin), reportMax),
+	}
+}
+
+// The command lines of the pieces, without the program's name.
+
+func serveArgs(cfg Config) []string {
+	args := []string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"}
+	if cfg.Engine != "" {
+		args = append(args, "--engine", cfg.Engine)
+	}
+	return args
+}
+
+func memlogArgs(cfg Config, pid int, file string) []string {
+	return []string{"memlog", "--pid", strconv.Itoa(pid), "--interval", cfg.Interval.String(), "-o", file}
+}
+
+func floodArgs(cfg Config, p plan, listen string) []string {
+	return []string{"flood", "--json", "--stats-every", p.report.String(),
+		fmt.Sprintf("http://%s/test/{1..%d}", listen, cfg.Conns)}
+}
+
+func msggenArgs(cfg Config, p plan, admin string) []string {
+	return []string{"msggen", "--json", "--stats-every", p.report.String(), "--to", "http://" + admin + "/send",
+		"--rate", strconv.FormatFloat(cfg.Rate, 'f', -1, 64), "--duration", cfg.Duration.String(),
+		"--ids", strconv.Itoa(cfg.Conns)}
+}
