@@ -3,26 +3,55 @@ package report
 import (
 	"slices"
 	"time"
+
+	"cometctl/memlog"
 )
 
 // slopePoints bounds the points that Theil-Sen compares in pairs: 24 hours of one sample a second become medians of
 // neighbours first. 400 points make 79,800 pairs, a few milliseconds.
 const slopePoints = 400
 
+// reading is what the figures need of a sample, in bytes; below zero is not known.
+type reading struct {
+	at          time.Time
+	rss, kernel int64
+}
+
+func readings(samples []memlog.Sample) []reading {
+	out := make([]reading, len(samples))
+	var clock rowClock
+	for i := range samples {
+		s := &samples[i]
+		r := reading{clock.at(s), -1, -1}
+		if s.RSS >= 0 {
+			r.rss = s.RSS << 10
+		}
+		if s.Slab >= 0 && s.SockBuf >= 0 {
+			r.kernel = (s.Slab + s.SockBuf) << 10
+		}
+		out[i] = r
+	}
+	return out
+}
+
 // summarizeMemory computes the figures that stand on samples. conns is the number of connections of the idle plateau.
 func summarizeMemory(e Evidence, conns int64) MemorySummary {
 	var m MemorySummary
-	rss := func(s Sample) (int64, bool) { return s.RSS, true }
-	kernel := func(s Sample) (int64, bool) { return s.Kernel, s.Kernel >= 0 }
+	all := readings(e.Samples)
+	rss := func(r reading) int64 { return r.rss }
+	kernel := func(r reading) int64 { return r.kernel }
 
-	m.BaseRSS = medianWithin(e.Samples, e.Phases.Empty, rss)
-	m.IdleRSS = medianWithin(e.Samples, e.Phases.Idle, rss)
-	for _, s := range e.Samples {
-		if m.PeakRSS == nil || s.RSS > *m.PeakRSS {
-			m.PeakRSS = new(s.RSS)
+	m.BaseRSS = medianWithin(all, e.Phases.Empty, rss)
+	m.IdleRSS = medianWithin(all, e.Phases.Idle, rss)
+	for _, r := range all {
+		if r.rss < 0 {
+			continue
 		}
-		if e.Phases.Traffic.Contains(s.Time) {
-			m.EndRSS = new(s.RSS)
+		if m.PeakRSS == nil || r.rss > *m.PeakRSS {
+			m.PeakRSS = new(r.rss)
+		}
+		if e.Phases.Traffic.Contains(r.at) {
+			m.EndRSS = new(r.rss)
 		}
 	}
 	m.UserPerConn = perConn(m.BaseRSS, m.IdleRSS, conns)
@@ -31,8 +60,8 @@ func summarizeMemory(e Evidence, conns int64) MemorySummary {
 		ends *= 2
 	}
 	m.KernelPerConn = perConn(
-		medianWithin(e.Samples, e.Phases.Empty, kernel), medianWithin(e.Samples, e.Phases.Idle, kernel), ends)
-	m.SlopePerHour = slopePerHour(e.Samples, e.Phases.Traffic)
+		medianWithin(all, e.Phases.Empty, kernel), medianWithin(all, e.Phases.Idle, kernel), ends)
+	m.SlopePerHour = slopePerHour(all, e.Phases.Traffic)
 	return m
 }
 
@@ -44,10 +73,10 @@ func perConn(base, idle *int64, n int64) *float64 {
 }
 
 // medianWithin is the median of a column over the samples of a span; nil if it has none.
-func medianWithin(samples []Sample, span Span, column func(Sample) (int64, bool)) *int64 {
+func medianWithin(all []reading, span Span, column func(reading) int64) *int64 {
 	var v []int64
-	for _, s := range samples {
-		if x, ok := column(s); ok && span.Contains(s.Time) {
+	for _, r := range all {
+		if x := column(r); x >= 0 && span.Contains(r.at) {
 			v = append(v, x)
 		}
 	}
@@ -60,12 +89,12 @@ func medianWithin(samples []Sample, span Span, column func(Sample) (int64, bool)
 
 // slopePerHour is the median of the slopes between all pairs of samples in the span (Theil-Sen). Unlike least squares it
 // forgives a warm-up step and single outliers, and calls only steady growth a leak. Nil for fewer than three samples.
-func slopePerHour(samples []Sample, span Span) *float64 {
+func slopePerHour(all []reading, span Span) *float64 {
 	var t, y []float64
-	for _, s := range samples {
-		if span.Contains(s.Time) {
-			t = append(t, s.Time.Sub(span.From).Hours())
-			y = append(y, float64(s.RSS))
+	for _, r := range all {
+		if r.rss >= 0 && span.Contains(r.at) {
+			t = append(t, r.at.Sub(span.From).Hours())
+			y = append(y, float64(r.rss))
 		}
 	}
 	if len(t) < 3 {

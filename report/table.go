@@ -1,0 +1,145 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+)
+
+// tableWidth is the width in characters that the table and its reasons keep within.
+const tableWidth = 80
+
+// unknown stands in the table for a number that could not be had.
+const unknown = "-"
+
+// Table writes a Summary for people: what was asked beside what was measured, then the verdict and its reasons. It keeps
+// within 80 columns.
+func Table(w io.Writer, s Summary) error {
+	t := tablewriter.NewTable(w,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Borders:  tw.BorderNone,
+			Symbols:  tw.NewSymbols(tw.StyleLight),
+			Settings: tw.Settings{Separators: tw.SeparatorsNone, Lines: tw.Lines{ShowHeaderLine: tw.On}},
+		})),
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithTrimSpace(tw.Off), // indented rows belong to the one above
+		tablewriter.WithAlignment(tw.Alignment{tw.AlignLeft, tw.AlignRight, tw.AlignRight}),
+	)
+	t.Header("", "asked", "measured")
+	if err := t.Bulk(rowsOf(s)); err != nil {
+		return err
+	}
+	if err := t.Render(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n"+verdictText(s))
+	return err
+}
+
+// rowsOf returns the table's rows: a label, what was asked, what was measured.
+func rowsOf(s Summary) [][]string {
+	c, m, g, l := s.Conns, s.Memory, s.Messages, s.LatencyMS
+	rate := "as fast as it goes"
+	if s.Rate.Asked > 0 {
+		rate = decimal(s.Rate.Asked)
+	}
+	return [][]string{
+		{"connections open at once", group(c.Asked), number(c.Peak)},
+		{"  failed to open", "0", number(c.Failed)},
+		{"  ended early", "0", number(c.ClosedEarly)},
+		{"memory per connection, user", "", each(m.UserPerConn)},
+		{"  kernel, the server's end", "", each(m.KernelPerConn)},
+		{"memory of the server, empty", "", size(m.BaseRSS)},
+		{"  idle, all connections open", "", size(m.IdleRSS)},
+		{"  after the traffic", "", size(m.EndRSS)},
+		{"  peak", "", size(m.PeakRSS)},
+		{"  growth during the traffic", "", growth(m.SlopePerHour)},
+		{"messages per second", rate, optional(s.Rate.Achieved, decimal)},
+		{"messages sent", "", number(g.Sent)},
+		{"  delivered", number(g.Sent), number(g.Delivered)},
+		{"  received", number(g.Sent), number(g.Received)},
+		{"  missing", "0", number(g.Missing)},
+		{"  duplicated", "0", number(g.Duplicated)},
+		{"  reordered", "", number(g.Reordered)},
+		{"  offline", "0", number(g.Offline)},
+		{"  dropped", "0", number(g.Dropped)},
+		{"  gone", "0", number(g.Gone)},
+		{"latency from due to received, p50", "", optional(l.P50, millis)},
+		{"  p90", "", optional(l.P90, millis)},
+		{"  p99", "", optional(l.P99, millis)},
+		{"  p99.9", "", optional(l.P999, millis)},
+		{"  max", "", optional(l.Max, millis)},
+	}
+}
+
+// verdictText is the verdict and, as a list wrapped to the table's width, its reasons.
+func verdictText(s Summary) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "verdict: %s\n", s.Verdict)
+	for _, reason := range s.Reasons {
+		line := "  -"
+		for _, word := range strings.Fields(reason) {
+			if len(line)+1+len(word) > tableWidth {
+				b.WriteString(line + "\n")
+				line = "   "
+			}
+			line += " " + word
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+func optional(p *float64, format func(float64) string) string {
+	if p == nil {
+		return unknown
+	}
+	return format(*p)
+}
+
+func number(p *int64) string {
+	if p == nil {
+		return unknown
+	}
+	return group(*p)
+}
+
+func size(p *int64) string {
+	if p == nil {
+		return unknown
+	}
+	return Bytes(float64(*p))
+}
+
+func each(p *float64) string { return optional(p, Bytes) }
+
+func growth(p *float64) string {
+	return optional(p, func(x float64) string {
+		sign := "+"
+		if x < 0 {
+			sign = "" // Bytes writes it
+		}
+		return sign + Bytes(x) + "/h"
+	})
+}
+
+func millis(x float64) string { return fmt.Sprintf("%.2f ms", x) }
+
+// Bytes writes a number of bytes for people, in units of 1024: "184 B", "3.9 KB", "91 MB".
+func Bytes(n float64) string {
+	unit := 0
+	units := [...]string{"B", "KB", "MB", "GB", "TB"}
+	for math.Abs(n) >= 999.5 && unit < len(units)-1 {
+		n /= 1024
+		unit++
+	}
+	if unit > 0 && math.Abs(n) < 9.95 {
+		return fmt.Sprintf("%.1f %s", n, units[unit])
+	}
+	return fmt.Sprintf("%.0f %s", n, units[unit])
+}
