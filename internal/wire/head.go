@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// cutHead checks head as a HeadScanner would have, and cuts it into its start line and its fields (lines with CRLF).
+// cutHead checks head as a HeadScanner would have, and cuts it into its start line and its fields (lines with CRLF). An
+// empty line before the start line is dropped.
 func cutHead(head []byte, lim Limits) (line, fields []byte, err error) {
 	var s HeadScanner
 	n, done, err := s.Scan(head, lim)
@@ -16,6 +17,9 @@ func cutHead(head []byte, lim Limits) (line, fields []byte, err error) {
 		return nil, nil, reject(400, "head of %d bytes does not end with an empty line", len(head))
 	case n < len(head):
 		return nil, nil, reject(400, "%d bytes behind the head", len(head)-n)
+	}
+	if head[0] == '\r' {
+		head = head[2:]
 	}
 	end := bytes.IndexByte(head, '\r')
 	return head[:end], head[end+2 : len(head)-2], nil
@@ -103,7 +107,7 @@ func (m *meaning) read(fields []byte, minor int) error {
 		case equalFold(name, "Host"):
 			m.hosts++
 			if !validHost(value) {
-				err = reject(400, "bad Host %.40q", value)
+				err = reject(400, "bad Host %+.40q", value)
 			}
 		case equalFold(name, "Expect"):
 			m.continues = m.continues || hasToken(value, "100-continue")
@@ -125,7 +129,7 @@ func (m *meaning) read(fields []byte, minor int) error {
 	case m.coded && minor == 0:
 		return reject(400, "Transfer-Encoding in an HTTP/1.0 message")
 	case m.unknown != nil:
-		return reject(501, "Transfer-Encoding %.40q is not implemented: only chunked is", m.unknown)
+		return reject(501, "Transfer-Encoding %+.40q is not implemented: only chunked is", m.unknown)
 	}
 	return nil
 }
@@ -137,13 +141,13 @@ func (m *meaning) persists(minor int) bool { return !m.close && (minor > 0 || m.
 func (m *meaning) readLength(value []byte) error {
 	if m.lengthText != nil {
 		if !bytes.Equal(value, m.lengthText) {
-			return reject(400, "Content-Length %.40q and %.40q in one message", m.lengthText, value)
+			return reject(400, "Content-Length %+.40q and %+.40q in one message", m.lengthText, value)
 		}
 		return nil
 	}
 	n, ok := parseDecimal(value)
 	if !ok || n > math.MaxInt64 {
-		return reject(400, "bad Content-Length %.40q", value)
+		return reject(400, "bad Content-Length %+.40q", value)
 	}
 	m.length, m.lengthText = int64(n), value
 	return nil
@@ -158,7 +162,7 @@ func (m *meaning) readCoding(value []byte) error {
 		coding, value, more = cutElement(value)
 		switch {
 		case m.chunked:
-			return reject(400, "Transfer-Encoding goes on with %.40q after chunked", coding)
+			return reject(400, "Transfer-Encoding goes on with %+.40q after chunked", coding)
 		case len(coding) == 0:
 			return reject(400, "empty Transfer-Encoding")
 		case equalFold(coding, "chunked"):

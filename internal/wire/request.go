@@ -24,9 +24,6 @@ type Request struct {
 // meaning: how the body is framed, which version and which host. An error is an *Error; r holds nothing of use then.
 func ParseRequest(head []byte, lim Limits, r *Request) error {
 	*r = Request{}
-	if len(head) > 1 && head[0] == '\r' && head[1] == '\n' {
-		head = head[2:] // RFC 9112 section 2.2
-	}
 	line, fields, err := cutHead(head, lim)
 	if err != nil {
 		return err
@@ -55,14 +52,14 @@ func (r *Request) Field(name string) (value []byte, ok bool) { return field(r.fi
 func (r *Request) parseLine(line []byte) error {
 	first, last := bytes.IndexByte(line, ' '), bytes.LastIndexByte(line, ' ')
 	if first == last { // none, or one
-		return reject(400, "request line %.40q is not a method, a target and a version", line)
+		return reject(400, "request line %+.40q is not a method, a target and a version", line)
 	}
 	r.Method, r.Target = line[:first], line[first+1:last]
 	if span(r.Method, isToken) < len(r.Method) {
-		return reject(400, "bad method %.40q", r.Method)
+		return reject(400, "bad method %+.40q", r.Method)
 	}
 	if len(r.Target) == 0 || span(r.Target, isTarget) < len(r.Target) {
-		return reject(400, "bad request target %.40q", r.Target)
+		return reject(400, "bad request target %+.40q", r.Target)
 	}
 	var err error
 	if r.Minor, err = parseVersion(line[last+1:]); err != nil {
@@ -78,13 +75,13 @@ func (r *Request) parseTarget() error {
 	case isConnect && validHost(path):
 		return nil
 	case isConnect:
-		return reject(400, "target %.40q of a CONNECT is not an authority", path)
+		return reject(400, "target %+.40q of a CONNECT is not an authority", path)
 	case path[0] == '/':
 	case len(path) == 1 && path[0] == '*' && string(r.Method) == "OPTIONS":
 	default:
 		var ok bool
 		if path, ok = cutAuthority(path); !ok {
-			return reject(400, "bad request target %.40q", r.Target)
+			return reject(400, "bad request target %+.40q", r.Target)
 		}
 	}
 	if i := bytes.IndexByte(path, '?'); i >= 0 {
@@ -120,10 +117,10 @@ func cutAuthority(target []byte) (path []byte, ok bool) {
 func parseVersion(b []byte) (minor int, err error) {
 	const form = "HTTP/1.1"
 	if len(b) != len(form) || string(b[:5]) != form[:5] || b[6] != '.' || class[b[5]]&class[b[7]]&isDigit == 0 {
-		return 0, reject(400, "bad HTTP version %.40q", b)
+		return 0, reject(400, "bad HTTP version %+.40q", b)
 	}
 	if b[5] != '1' {
-		return 0, reject(505, "HTTP version %q is not supported: only HTTP/1.0 and HTTP/1.1 are", b)
+		return 0, reject(505, "HTTP version %+q is not supported: only HTTP/1.0 and HTTP/1.1 are", b)
 	}
 	return int(b[7] - '0'), nil
 }

@@ -18,6 +18,9 @@ type Response struct {
 // has one, which only the caller knows. An error is an *Error; r holds nothing of use then.
 func ParseResponse(head []byte, lim Limits, r *Response) error {
 	*r = Response{}
+	if len(head) > 0 && head[0] == '\r' {
+		return reject(400, "empty line before a status line")
+	}
 	line, fields, err := cutHead(head, lim)
 	if err != nil {
 		return err
@@ -49,7 +52,7 @@ func (r *Response) Field(name string) (value []byte, ok bool) { return field(r.f
 func (r *Response) parseLine(line []byte) error {
 	const form = "HTTP/1.1 200"
 	if len(line) < len(form) || line[8] != ' ' || len(line) > len(form) && line[12] != ' ' {
-		return reject(400, "bad status line %.40q", line)
+		return reject(400, "bad status line %+.40q", line)
 	}
 	var err error
 	if r.Minor, err = parseVersion(line[:8]); err != nil {
@@ -57,7 +60,7 @@ func (r *Response) parseLine(line []byte) error {
 	}
 	status, ok := parseDecimal(line[9:12])
 	if !ok || status < 100 {
-		return reject(400, "bad status %q", line[9:12])
+		return reject(400, "bad status %+q", line[9:12])
 	}
 	r.Status = int(status)
 	return nil

@@ -17,16 +17,16 @@ type scanState uint8
 
 // The states, in the order in which a head passes them. In those marked with a class, bytes of that class stay.
 const (
-	atHead     scanState = iota // nothing has come yet
-	blankLF                     // the CR of an empty line before the start line has come
-	atStart                     // that empty line has come
-	inStart                     // isText: in the start line
-	startLF                     // the CR of the start line has come
-	atField                     // at the beginning of a line
-	inName                      // isToken: in a field's name
-	inValue                     // isText: behind the colon
-	valueLF                     // the CR of a field has come
-	endLF                       // the CR of the empty line has come
+	atHead  scanState = iota // nothing has come yet
+	blankLF                  // the CR of an empty line before the start line has come
+	atStart                  // that empty line has come
+	inStart                  // isText: in the start line
+	startLF                  // the CR of the start line has come
+	atField                  // at the beginning of a line
+	inName                   // isToken: in a field's name
+	inValue                  // isText: behind the colon
+	valueLF                  // the CR of a field has come
+	endLF                    // the CR of the empty line has come
 )
 
 // Scan takes the next bytes of a connection. n of them belong to the head; done tells that the last of these n ends it,
@@ -137,6 +137,8 @@ func (s *HeadScanner) turnField(c byte, lim Limits) (scanState, error) {
 	switch {
 	case c == '\r':
 		return endLF, nil
+	case c == '\n':
+		return 0, bareLF()
 	case c == ' ' || c == '\t':
 		return 0, reject(400, "line begins with a space: folded fields (obs-fold) are refused")
 	case c == ':':
@@ -162,9 +164,11 @@ func badName(c byte) error {
 
 func badText(c byte, where string) error {
 	if c == '\n' {
-		return reject(400, "line ended by a bare LF: CR LF is required")
+		return bareLF()
 	}
 	return reject(400, "control byte %#02x in %s", c, where)
 }
+
+func bareLF() error { return reject(400, "line ended by a bare LF: CR LF is required") }
 
 func bareCR(c byte) error { return reject(400, "CR followed by byte %#02x: a bare CR is refused", c) }

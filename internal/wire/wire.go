@@ -66,7 +66,7 @@ type Error struct {
 // Error returns the Reason.
 func (e *Error) Error() string { return e.Reason }
 
-// reject makes the *Error of a refusal. Input is quoted with %.40q, so that an error stays one short printable line.
+// reject makes the *Error of a refusal. Input is quoted with %+.40q, so that an error stays one short printable line.
 func reject(status int, format string, args ...any) error {
 	return &Error{Status: status, Reason: fmt.Sprintf(format, args...)}
 }

@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+)
+
+const (
+	benchRequest  = "GET /test/1234 HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUser-Agent: cometctl\r\nAccept: */*\r\n\r\n"
+	benchResponse = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+	benchStamp    = "~17000000000000003.1234.42.1700000000123456789~"
+	benchMessage  = "Fake message Num = 42 " + benchStamp
+	benchChunk    = "Recvd msg #12: '" + benchMessage + "'<br/>"
+)
+
+func BenchmarkRequest(b *testing.B) {
+	head := []byte(benchRequest)
+	var r Request
+	b.SetBytes(int64(len(head)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var s HeadScanner
+		n, done, err := s.Scan(head, Limits{})
+		if !done || err != nil || ParseRequest(head[:n], Limits{}, &r) != nil {
+			b.Fatal("refused")
+		}
+	}
+}
+
+func BenchmarkResponse(b *testing.B) {
+	head := []byte(benchResponse)
+	var r Response
+	b.SetBytes(int64(len(head)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var s HeadScanner
+		n, done, err := s.Scan(head, Limits{})
+		if !done || err != nil || ParseResponse(head[:n], Limits{}, &r) != nil {
+			b.Fatal("refused")
+		}
+	}
+}
+
+// A head that comes byte by byte costs as much per byte as one that comes at once, whatever its length.
+func BenchmarkScanByteByByte(b *testing.B) {
+	head := []byte("GET / HTTP/1.1\r\nA: " + string(bytes.Repeat([]byte("a"), 16000)) + "\r\n\r\n")
+	b.SetBytes(int64(len(head)))
+	for b.Loop() {
+		var s HeadScanner
+		for i := range head {
+			s.Scan(head[i:i+1], Limits{})
+		}
+	}
+}
+
+func BenchmarkAppendChunk(b *testing.B) {
+	data, dst := []byte(benchChunk), make([]byte, 0, 256)
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = AppendChunk(dst[:0], data)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "chunks/s")
+}
+
+// A read buffer with as many messages as a busy flood finds in one read, the last of them cut.
+func BenchmarkChunkDecoder(b *testing.B) {
+	const chunks = 500
+	body := bytes.Repeat(AppendChunk(nil, []byte(benchChunk)), chunks)
+	half := len(body) - 20
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var d ChunkDecoder
+		for _, rest := range [][]byte{body[:half], body[half:]} {
+			for len(rest) > 0 {
+				_, n, _, err := d.Next(rest)
+				if rest = rest[n:]; err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		if d.Chunks() != chunks {
+			b.Fatal("chunks are missing")
+		}
+	}
+	b.ReportMetric(chunks*float64(b.N)/b.Elapsed().Seconds(), "chunks/s")
+}
+
+func BenchmarkAppendHTMLEscaped(b *testing.B) {
+	for name, text := range map[string]string{"plain": benchMessage, "markup": "<b>Fake</b> & 'message' Num = 42 " + benchStamp} {
+		b.Run(name, func(b *testing.B) {
+			data, dst := []byte(text), make([]byte, 0, 256)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = AppendHTMLEscaped(dst[:0], data)
+			}
+		})
+	}
+}
+
+func BenchmarkAppendStamp(b *testing.B) {
+	id, dst := []byte("1234"), make([]byte, 0, MaxStamp)
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = AppendStamp(dst[:0], aRun, id, 42, aDue)
+	}
+}
+
+func BenchmarkNextStamp(b *testing.B) {
+	for _, c := range []struct{ name, text string }{
+		{"message", benchChunk},
+		{"none", "Recvd msg #12: 'Hello World, this is a message of a person and holds no stamp at all'<br/>"},
+		{"hostile", string(bytes.Repeat([]byte("~1.1"), 1000))},
+	} {
+		b.Run(fmt.Sprint(c.name), func(b *testing.B) {
+			text := []byte(c.text)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				NextStamp(text)
+			}
+		})
+	}
+}
