@@ -28,10 +28,10 @@ func NewWriter(w io.Writer) *Writer {
 	return &Writer{w: w, last: Sample{RSS: NA}}
 }
 
-// OpenFile opens the log at path for appending and makes it if it is not there. If the
+// openLog opens the log at path for appending and makes it if it is not there. If the
 // file's last line has no newline, because the power went or the disk was full, the first
 // thing that is written marks that line as torn and ends it; nothing of it is removed.
-func OpenFile(path string) (*Writer, io.Closer, error) {
+func openLog(path string) (*Writer, *os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, nil, fmt.Errorf("memlog: %w", err)

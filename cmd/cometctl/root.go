@@ -30,7 +30,7 @@ func commands(s streams) []commandGroup {
 			// newSendCmd(s),
 		}},
 		{"memory", "The memory log and its picture:", []*cobra.Command{
-			// newMemlogCmd(s),
+			newMemlogCmd(s),
 			// newPlotCmd(s),
 		}},
 	}

@@ -1,0 +1,150 @@
+package memlog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A Target says which process to log. At most one of its fields is set; the zero Target is
+// the running `cometctl serve`.
+//
+// A PID is one process, with one life. The others describe a process: when it ends, the
+// next one that fits the description continues the log.
+type Target struct {
+	PID  int            // this process
+	Port int            // whoever listens on this TCP port
+	Name *regexp.Regexp // whose command line matches, as with pgrep -f
+}
+
+// Errors that say why there is no process to log. The error that holds one of them tells
+// what was looked for and lists what was seen.
+var (
+	ErrNoTarget      = errors.New("no such process")              // returned by Run when nothing fits the Target
+	ErrSeveral       = errors.New("more than one process")        // returned by Run when the Target fits several
+	ErrTargetEnded   = errors.New("the target has ended")         // returned by Run when a target that was not to be followed ends
+	ErrTargetMissing = errors.New("the target has not come back") // returned by Run when Duration is over while it waits for a restart
+)
+
+// A process is one row of the process table.
+type process struct {
+	pid, ppid int
+	start     int64    // in some unit of the system's; with pid it names the process for good
+	args      []string // the command line; none for the kernel's own threads
+	listens   bool     // on the port that was asked for, if one was
+}
+
+func (p process) String() string {
+	const most = 120
+	line := plain(strings.Join(p.args, " "))
+	if len(line) > most {
+		line = strings.ToValidUTF8(line[:most], "") + "..."
+	}
+	return fmt.Sprintf("pid %d (%s)", p.pid, line)
+}
+
+// String says in words what t looks for.
+func (t Target) String() string {
+	switch {
+	case t.PID != 0:
+		return fmt.Sprintf("pid %d", t.PID)
+	case t.Port != 0:
+		return fmt.Sprintf("a process that listens on TCP port %d", t.Port)
+	case t.Name != nil:
+		return fmt.Sprintf("a process whose command line matches %q", t.Name)
+	}
+	return "a running `cometctl serve`"
+}
+
+// fits reports whether p is what t looks for.
+func (t Target) fits(p process) bool {
+	switch {
+	case t.PID != 0:
+		return p.pid == t.PID
+	case t.Port != 0:
+		return p.listens
+	case t.Name != nil:
+		return len(p.args) > 0 && t.Name.MatchString(strings.Join(p.args, " "))
+	}
+	return isServe(p.args)
+}
+
+// isServe recognises `cometctl serve`, also from a binary with a version in its name.
+func isServe(args []string) bool {
+	if len(args) < 2 {
+		return false
+	}
+	base := filepath.Base(strings.ReplaceAll(args[0], `\`, "/"))
+	return strings.HasPrefix(base, "cometctl") && args[1] == "serve"
+}
+
+// choose finds the one process in the table that t means. self is the caller's pid: it and
+// its ancestors, the shell and make and ssh whose command lines hold the pattern too, are
+// meant only when a pid names them.
+func (t Target) choose(table []process, self int) (process, error) {
+	kin := map[int]bool{}
+	if t.PID == 0 {
+		kin = ancestry(table, self)
+	}
+	var fit []process
+	for _, p := range table {
+		if t.fits(p) && !kin[p.pid] {
+			fit = append(fit, p)
+		}
+	}
+	switch len(fit) {
+	case 1:
+		return fit[0], nil
+	case 0:
+		return process{}, fmt.Errorf("memlog: %w: looked for %s%s", ErrNoTarget, t, t.sawInstead(table, kin))
+	}
+	return process{}, fmt.Errorf("memlog: %w fits, choose with --pid: looked for %s and saw%s", ErrSeveral, t, list(fit))
+}
+
+// ancestry returns self, its parent, its parent's parent and so on.
+func ancestry(table []process, self int) map[int]bool {
+	parent := make(map[int]int, len(table))
+	for _, p := range table {
+		parent[p.pid] = p.ppid
+	}
+	kin := map[int]bool{}
+	for pid := self; pid > 0 && !kin[pid]; pid = parent[pid] {
+		kin[pid] = true
+	}
+	return kin
+}
+
+// sawInstead lists the processes that could have been meant, the youngest first.
+func (t Target) sawInstead(table []process, kin map[int]bool) string {
+	if t.PID != 0 {
+		return fmt.Sprintf(" among %d processes", len(table))
+	}
+	var others []process
+	for _, p := range table {
+		if len(p.args) > 0 && !kin[p.pid] {
+			others = append(others, p)
+		}
+	}
+	if len(others) == 0 {
+		return "; saw no other process"
+	}
+	slices.SortFunc(others, func(a, b process) int { return b.pid - a.pid })
+	return "; saw" + list(others)
+}
+
+// list prints processes one a line, ten at most.
+func list(ps []process) string {
+	const most = 10
+	var b strings.Builder
+	for i, p := range ps {
+		if i == most {
+			fmt.Fprintf(&b, "\n  and %d more", len(ps)-most)
+			break
+		}
+		fmt.Fprintf(&b, "\n  %v", p)
+	}
+	return b.String()
+}
