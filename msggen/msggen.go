@@ -1,0 +1,150 @@
+// Package msggen sends messages to random ids on a schedule, and accounts for every one of them.
+//
+// It is the article's msggen.erl as a measuring instrument. The schedule is absolute: event n is due n/rate after the
+// start, whatever happened before. What could not be sent in time is sent as soon as possible and counted as late, never
+// skipped. Each message carries a stamp (wire.AppendStamp) with the time at which it was due, so that whoever receives it
+// can tell its latency, its loss and its order.
+//
+// A worker is a connection, a goroutine that writes and a goroutine that reads. Worker w of W owns the events w, w+W,
+// w+2W and so on, its own random stream and its own sequence numbers, so nothing is shared between workers but counters.
+// What belongs to whom:
+//
+//   - worker (worker.go) is touched by its writing goroutine only.
+//   - link (link.go), a worker's connection, is written by that goroutine and read by its own; what both need is under
+//     its lock.
+//   - run (run.go) is shared: counters are atomic, the rest is under its lock.
+//
+// Messages travel as lines `id<TAB>message` in the body of a chunked POST. A server answers at the end of a request only,
+// so requests are ended and begun again all the time, without waiting for the answer: such a piece of the stream is what
+// an answer confirms, or a break of the connection leaves unconfirmed. See docs/design/msggen.md.
+//
+// Time is package time's, so tests run in a testing/synctest bubble; they pass Dial and Sleep.
+package msggen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"cometctl/internal/pace"
+	"cometctl/internal/wire"
+)
+
+const (
+	// LateAfter is how long after its due time a message may leave without being counted as late. A timer that is asked
+	// for precisely (see sleep_linux.go) misses by a tenth of it.
+	LateAfter = time.Millisecond
+
+	// MaxWorkers is how many workers a run may have: a run tag has four digits for them.
+	MaxWorkers = 10_000
+
+	// MaxSize is the greatest Config.Size in bytes.
+	MaxSize = 1 << 20
+
+	maxSequences = 1 << 30 // ids times workers, four bytes each
+)
+
+// ErrIncomplete is wrapped by what Run returns, beside the result, when messages that were due were not accepted.
+var ErrIncomplete = errors.New("not every message was accepted")
+
+// Config says what to send, when, and where to. To and IDs are required; the zero value of every other field has a meaning.
+type Config struct {
+	To          string // the server's POST /send, "http://127.0.0.1:8001/send"; only http
+	AllowRemote bool   // without it, To must be a loopback address
+
+	Rate     pace.Rate     // messages of all workers together; zero: as fast as it goes
+	Workers  int           // connections; 0 means 1
+	Count    uint64        // stop after so many messages of all workers together; 0: no limit
+	Duration time.Duration // stop when the messages due within this time are sent; 0: no limit
+
+	IDs  int    // messages go to the ids 1..IDs, uniformly
+	Seed uint64 // of the random ids: equal seeds and equal workers choose equal ids
+	Size int    // bytes of a message, padded, with its stamp; 0: as long as it comes out
+
+	Grace time.Duration // how long to go on without progress once nothing more falls due; 0 means 10 s
+
+	// Progress, where not nil, is called every ProgressEvery while the run goes on, from one goroutine at a time.
+	Progress      func(Progress)
+	ProgressEvery time.Duration
+
+	// Dial opens a connection; nil means net.Dialer's with a limit of 5 s.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Sleep pauses the calling goroutine; nil means the most precise sleep of this system, on a thread of its own.
+	Sleep func(time.Duration)
+}
+
+// Check reports what is wrong with the configuration, naming the value and the way out, before anything is opened.
+func (c *Config) Check() error {
+	if _, err := parseTarget(c.To, c.AllowRemote); err != nil {
+		return err
+	}
+	workers := max(c.Workers, 1)
+	switch {
+	case c.Workers < 0 || c.Workers > MaxWorkers:
+		return fmt.Errorf("msggen: %d workers: there must be 1 to %d", c.Workers, MaxWorkers)
+	case c.IDs < 1:
+		return fmt.Errorf("msggen: %d ids: messages go to the ids 1 to N, N must be at least 1", c.IDs)
+	case c.IDs > maxSequences/workers:
+		return fmt.Errorf("msggen: %d ids with %d workers: their sequence numbers would take more than 4 GiB; "+
+			"at most %d ids with so many workers", c.IDs, workers, maxSequences/workers)
+	case c.Duration < 0:
+		return fmt.Errorf("msggen: a duration of %v: it must be positive, or 0 for no limit", c.Duration)
+	case c.Size < 0 || c.Size > MaxSize:
+		return fmt.Errorf("msggen: messages of %d bytes: the size must be %d to %d, or 0 for as long as they come out",
+			c.Size, c.minSize(), MaxSize)
+	case c.Size > 0 && c.Size < c.minSize():
+		return fmt.Errorf("msggen: messages of %d bytes: number and stamp need %d bytes here", c.Size, c.minSize())
+	}
+	return nil
+}
+
+// total is how many messages the run is asked for, and math.MaxUint64 where only time or a signal ends it.
+func (c *Config) total() uint64 {
+	total := uint64(math.MaxUint64)
+	if c.Count > 0 {
+		total = c.Count
+	}
+	if c.Duration > 0 && !c.Rate.Unlimited() {
+		total = min(total, c.Rate.DueBy(c.Duration-1))
+	}
+	return total
+}
+
+// minSize is the length of the longest message that the run can need.
+func (c *Config) minSize() int {
+	last := c.total()
+	if last == math.MaxUint64 {
+		last = 1e15 - 1 // thirty years at a million a second
+	}
+	longest := composer{tag: wire.NewRunTag(time.UnixMilli(1e13-1), 0)}
+	return len(longest.appendMessage(nil, appendID(nil, uint64(max(c.IDs, 1))), last, last, math.MaxInt64))
+}
+
+// parseTarget checks an http URL and that its host is a loopback address, unless remote ones are allowed. A name other
+// than localhost is never looked up for that.
+func parseTarget(to string, allowRemote bool) (*url.URL, error) {
+	u, err := url.Parse(to)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil {
+		return nil, fmt.Errorf("msggen: target %q: it must be an http URL such as http://127.0.0.1:8001/send", to)
+	}
+	ip := net.ParseIP(u.Hostname())
+	loopback := ip.IsLoopback() || strings.EqualFold(u.Hostname(), "localhost")
+	if !loopback && !allowRemote {
+		return nil, fmt.Errorf("msggen: target %q is not a loopback address: sending load there needs --allow-remote", to)
+	}
+	return u, nil
+}
+
+// address is the host and port to dial for u.
+func address(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}

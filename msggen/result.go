@@ -1,0 +1,141 @@
+package msggen
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"cometctl/internal/wire"
+)
+
+// Result is what became of a run, in the JSON keys that programs read.
+//
+// Every message is accounted for: Sent = Accepted + Bad + Unconfirmed, and with Unsent it is what the schedule asked for
+// up to the end of the run.
+type Result struct {
+	Sent        uint64 `json:"sent"`        // written to a connection, to its last byte
+	Accepted    uint64 `json:"accepted"`    // confirmed by the server's answers
+	Bad         uint64 `json:"bad"`         // refused by the server's answers, line by line
+	Unconfirmed uint64 `json:"unconfirmed"` // written, and never answered for: its connection broke or the server stayed silent
+	Unsent      uint64 `json:"unsent"`      // due, and not written before the run had to end
+	Late        uint64 `json:"late"`        // of Sent, written more than LateAfter after the due time
+	Reconnects  uint64 `json:"reconnects"`  // connections that were opened again after a break
+
+	// Rate is Sent by the time that it took, in messages per second: until the last message was written, or until the
+	// schedule had the next one due, whichever is later.
+	Rate   float64     `json:"rate"`
+	Lag    Percentiles `json:"lag_ms"` // from due to written; all 0 without a rate, where nothing is due
+	Ledger Ledger      `json:"ledger"`
+	Asked  Asked       `json:"asked"`
+	Run    RunInfo     `json:"run"`
+}
+
+// Percentiles of a time in ms.
+type Percentiles struct {
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+	Max  float64 `json:"max"`
+}
+
+// Ledger is what the server says became of messages that it read. In a Result it is the sum over all answers; deliveries
+// may exceed messages, as an id may have several sessions. Pending is what was queued when an answer was written: most of
+// that has been delivered since, and the server's own GET /stats knows.
+type Ledger struct {
+	Sent      uint64 `json:"sent"`
+	Delivered uint64 `json:"delivered"`
+	Offline   uint64 `json:"offline"`
+	Dropped   uint64 `json:"dropped"`
+	Gone      uint64 `json:"gone"`
+	Pending   uint64 `json:"pending"`
+	Bad       uint64 `json:"bad"`
+}
+
+func (l *Ledger) add(m Ledger) {
+	l.Sent += m.Sent
+	l.Delivered += m.Delivered
+	l.Offline += m.Offline
+	l.Dropped += m.Dropped
+	l.Gone += m.Gone
+	l.Pending += m.Pending
+	l.Bad += m.Bad
+}
+
+// Asked is what the run was asked for. Zeros mean no limit.
+type Asked struct {
+	To       string  `json:"to"`
+	Rate     float64 `json:"rate"`       // messages per second of all workers together
+	Duration float64 `json:"duration_s"` // seconds
+	Count    uint64  `json:"count"`      // of all workers together
+	Workers  uint64  `json:"workers"`
+	IDs      int     `json:"ids"`
+	Seed     uint64  `json:"seed"`
+	Size     int     `json:"size"`
+}
+
+// RunInfo tells when the run was, and how its stamps can be recognised.
+type RunInfo struct {
+	Start   time.Time `json:"start"`     // when event 0 was due
+	Tag     string    `json:"tag"`       // the RUN of worker 0's stamps; worker w's is w more. A string: it exceeds 2^53
+	Elapsed float64   `json:"elapsed_s"` // seconds until the last answer
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	Sent     uint64  `json:"sent"`
+	Accepted uint64  `json:"accepted"`
+	Late     uint64  `json:"late"`
+	Rate     float64 `json:"rate"` // messages per second since the Progress before
+
+	at time.Duration
+}
+
+// progress follows last.
+func (r *run) progress(last Progress) Progress {
+	p := Progress{Sent: r.generated.Load(), Accepted: r.accepted.Load(), Late: r.late.Load(), at: r.elapsed()}
+	if took := p.at - last.at; took > 0 {
+		p.Rate = float64(p.Sent-last.Sent) / took.Seconds()
+	}
+	return p
+}
+
+// result sums up after the last worker has ended. stopped is when the run was told to stop, or never.
+func (r *run) result(workers []*worker, stopped time.Duration) Result {
+	res := Result{
+		Sent: r.generated.Load(), Accepted: r.accepted.Load(), Bad: r.bad.Load(), Late: r.late.Load(),
+		Reconnects: r.reconnects.Load(),
+		Ledger:     r.ledger,
+		Asked: Asked{To: r.cfg.To, Rate: r.cfg.Rate.PerSecond(), Duration: r.cfg.Duration.Seconds(), Count: r.cfg.Count,
+			Workers: r.workers, IDs: r.cfg.IDs, Seed: r.cfg.Seed, Size: r.cfg.Size},
+		Run: RunInfo{Start: r.start.Round(0), Tag: strconv.FormatUint(uint64(wire.NewRunTag(r.start, 0)), 10),
+			Elapsed: r.elapsed().Seconds()},
+	}
+	res.Unconfirmed = res.Sent - res.Accepted - res.Bad
+
+	due := r.total
+	switch {
+	case due == math.MaxUint64 && stopped == never, r.unlimited && stopped != never:
+		due = res.Sent // no schedule that could have asked for more
+	case stopped != never:
+		due = min(due, r.cfg.Rate.DueBy(stopped))
+	}
+	res.Unsent = due - min(due, res.Sent)
+
+	took := r.cfg.Rate.Due(max(due, res.Sent))
+	for _, w := range workers {
+		took = max(took, w.last)
+	}
+	if took > 0 {
+		res.Rate = float64(res.Sent) / took.Seconds()
+	}
+	ms := func(us int64) float64 { return float64(us) / 1000 }
+	res.Lag = Percentiles{
+		P50:  ms(r.lag.ValueAtQuantile(50)),
+		P90:  ms(r.lag.ValueAtQuantile(90)),
+		P99:  ms(r.lag.ValueAtQuantile(99)),
+		P999: ms(r.lag.ValueAtQuantile(99.9)),
+		Max:  ms(r.lag.Max()),
+	}
+	return res
+}

@@ -1,0 +1,314 @@
+package msggen
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"cometctl/internal/wire"
+)
+
+const (
+	defaultGrace = 10 * time.Second
+	dialLimit    = 5 * time.Second
+	maxLag       = 30 * 24 * time.Hour // longer ones count as this one
+)
+
+// run is what the workers of one Run share.
+type run struct {
+	cfg       Config
+	addr      string // to dial
+	head      []byte // of each request
+	workers   uint64
+	total     uint64        // events of all workers; the maximum where only time or a signal ends them
+	unlimited bool          // no rate: an event is due when it is made
+	end       time.Duration // without a rate, when no more are made
+
+	start time.Time // event 0 is due
+	epoch int64     // the same, in ns since the epoch
+
+	soft context.Context         // ends when the run shall stop gently
+	stop context.CancelFunc      // ends soft
+	hard context.Context         // ends when it is given up: closes every connection
+	give context.CancelCauseFunc // ends hard; the cause says why
+
+	generated  atomic.Uint64 // messages written
+	late       atomic.Uint64 // of those, the late ones
+	accepted   atomic.Uint64 // confirmed by answers
+	bad        atomic.Uint64 // refused by answers
+	reconnects atomic.Uint64
+
+	mu     sync.Mutex
+	lag    *hdrhistogram.Histogram // µs from due to written
+	ledger Ledger                  // sum of the answers
+	err    error                   // why the last connection broke or could not be made
+	fatal  error                   // what makes going on pointless
+}
+
+// Run sends messages as cfg says and returns when they are answered for, or when that can no longer be.
+//
+// Every connection is opened before the schedule starts: an error with a zero Result means that nothing was sent. A
+// connection that breaks later is opened again; what was written to it and not confirmed is not sent again, as that could
+// duplicate it. When ctx ends, or a Duration or Count is over, the last requests are ended and their answers awaited for
+// up to Grace. An error beside a Result wraps ErrIncomplete and says what is not accounted for.
+func Run(ctx context.Context, cfg Config) (Result, error) {
+	if err := cfg.Check(); err != nil {
+		return Result{}, err
+	}
+	r := newRun(ctx, cfg)
+	defer r.give(nil)
+	defer r.stop()
+	workers, err := r.hire()
+	if err != nil {
+		return Result{}, err
+	}
+	r.start = time.Now()
+	r.epoch = r.start.UnixNano()
+
+	var sending, watching sync.WaitGroup
+	done := make(chan struct{})
+	precise := len(workers) <= maxPrecise
+	for i, w := range workers {
+		w.compose = newComposer(wire.NewRunTag(r.start, i), cfg.Seed, cfg.IDs, cfg.Size)
+		if !precise {
+			w.wait.wake = make(chan struct{}, 1)
+		}
+		sending.Go(func() {
+			if precise && !r.unlimited {
+				w.wait.sleep = r.sleep()
+			}
+			w.work()
+		})
+	}
+	if !precise && !r.unlimited {
+		watching.Go(func() { r.metronome(workers, done) })
+	}
+	var stopped time.Duration
+	watching.Go(func() { stopped = r.watch(done) })
+	sending.Wait()
+	close(done)
+	watching.Wait()
+	res := r.result(workers, stopped)
+	return res, r.incomplete(res, workers)
+}
+
+func newRun(ctx context.Context, cfg Config) *run {
+	target, _ := url.Parse(cfg.To) // Check has seen it
+	r := &run{
+		cfg:       cfg,
+		addr:      address(target),
+		workers:   uint64(max(cfg.Workers, 1)),
+		total:     cfg.total(),
+		unlimited: cfg.Rate.Unlimited(),
+		end:       never,
+		lag:       hdrhistogram.New(1, maxLag.Microseconds(), 3),
+	}
+	if cfg.Duration > 0 {
+		r.end = cfg.Duration
+	}
+	if r.cfg.Grace <= 0 {
+		r.cfg.Grace = defaultGrace
+	}
+	if r.cfg.Dial == nil {
+		r.cfg.Dial = (&net.Dialer{Timeout: dialLimit}).DialContext // TCP_NODELAY is what Go sets by itself
+	}
+	r.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: cometctl-msggen\r\n"+
+		"Content-Type: text/tab-separated-values\r\nTransfer-Encoding: chunked\r\n\r\n", target.RequestURI(), target.Host)
+	r.soft, r.stop = context.WithCancel(ctx)
+	r.hard, r.give = context.WithCancelCause(context.Background())
+	return r
+}
+
+// hire makes the workers, each with its connection.
+func (r *run) hire() ([]*worker, error) {
+	workers := make([]*worker, r.workers)
+	for i := range workers {
+		link, err := r.dial(r.soft)
+		if err != nil {
+			for _, w := range workers[:i] {
+				w.link.close()
+			}
+			return nil, fmt.Errorf("msggen: cannot connect to %s: %w; is cometctl serve running?", r.addr, dialCause(err))
+		}
+		w := &worker{run: r, index: uint64(i), link: link, wait: newWaiter(r), backoff: minBackoff}
+		switch {
+		case r.total == math.MaxUint64:
+			w.share = r.total
+		case r.total > w.index:
+			w.share = (r.total-w.index-1)/r.workers + 1
+		}
+		workers[i] = w
+	}
+	return workers, nil
+}
+
+// dial opens a connection. ctx ends the attempt; the end of hard ends the connection.
+func (r *run) dial(ctx context.Context) (*link, error) {
+	conn, err := r.cfg.Dial(ctx, "tcp", r.addr)
+	if err != nil {
+		return nil, err
+	}
+	return newLink(r, conn, r.head), nil
+}
+
+// dialCause is what the system said, without the address that we name ourselves.
+func dialCause(err error) error {
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// sleep is the Sleep of the calling goroutine, which may keep its thread from now on.
+func (r *run) sleep() func(time.Duration) {
+	if r.cfg.Sleep != nil {
+		return r.cfg.Sleep
+	}
+	return preciseSleep()
+}
+
+func (r *run) elapsed() time.Duration { return time.Since(r.start) }
+
+func (r *run) stopping() bool { return r.soft.Err() != nil || r.hard.Err() != nil }
+
+// sent counts n messages, w's own events from first on, as written at w.last.
+func (r *run) sent(w *worker, first uint64, n int) {
+	r.generated.Add(uint64(n))
+	if r.unlimited {
+		return
+	}
+	late := uint64(0)
+	r.mu.Lock()
+	for k := first; k < first+uint64(n); k++ {
+		lag := w.last - r.cfg.Rate.Due(w.event(k))
+		if lag > LateAfter {
+			late++
+		}
+		_ = r.lag.RecordValue(min(lag, maxLag).Microseconds()) // within its range by the min
+	}
+	r.mu.Unlock()
+	r.late.Add(late)
+}
+
+// confirm counts what an answer says about a request of so many messages. The ledger takes it as it is; what it accepts
+// or refuses beyond what was asked is nobody's message.
+func (r *run) confirm(messages uint64, ledger Ledger) {
+	accepted := min(ledger.Sent, messages)
+	r.accepted.Add(accepted)
+	r.bad.Add(min(ledger.Bad, messages-accepted))
+	r.mu.Lock()
+	r.ledger.add(ledger)
+	r.mu.Unlock()
+}
+
+// refused judges an answer that confirms nothing. What the server may do better next time ends the connection only; an
+// answer that will be the same each time, such as 404, ends the run.
+func (r *run) refused(status int, err error) error {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return err
+	}
+	if status < 500 {
+		r.mu.Lock()
+		r.fatal = fmt.Errorf("%w; is %s a server's POST /send?", err, r.cfg.To)
+		r.mu.Unlock()
+		r.stop()
+	}
+	return err
+}
+
+// broke notes why a connection ended or could not be made.
+func (r *run) broke(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+// watch tells the progress and gives the run up when it must not go on. It returns the time at which the run was told to
+// stop, or never.
+func (r *run) watch(done <-chan struct{}) (stopped time.Duration) {
+	stopped = never
+	look := time.NewTicker(max(r.cfg.Grace/8, time.Millisecond))
+	defer look.Stop()
+	var tell <-chan time.Time
+	if r.cfg.Progress != nil && r.cfg.ProgressEvery > 0 {
+		t := time.NewTicker(r.cfg.ProgressEvery)
+		defer t.Stop()
+		tell = t.C
+	}
+	told, soft := Progress{}, r.soft.Done()
+	moved, count := time.Duration(0), uint64(0) // when something last moved, and the sum of what moves
+	for {
+		select {
+		case <-done:
+			if soft != nil && r.soft.Err() != nil {
+				stopped = r.elapsed()
+			}
+			return stopped
+		case <-soft:
+			stopped, soft = r.elapsed(), nil
+		case <-tell:
+			told = r.progress(told)
+			r.cfg.Progress(told)
+		case <-look.C:
+			now := r.elapsed()
+			if c := r.generated.Load() + r.accepted.Load() + r.bad.Load(); c != count {
+				moved, count = now, c
+			}
+			r.giveUp(now, moved, stopped)
+		}
+	}
+}
+
+// giveUp ends the run when it was told to stop a Grace ago, when its Duration was over a Grace ago, or when nothing more
+// falls due and nothing has moved for a Grace.
+func (r *run) giveUp(now, moved, stopped time.Duration) {
+	grace := r.cfg.Grace
+	over := r.end // when the last event falls due
+	if r.total != math.MaxUint64 && (!r.unlimited || r.end == never) {
+		over = min(over, r.cfg.Rate.Due(r.total-1))
+	}
+	switch {
+	case stopped != never && now-stopped >= grace,
+		r.end != never && now-r.end >= grace,
+		now-max(over, moved) >= grace:
+		r.give(errGaveUp(grace))
+	}
+}
+
+// errGaveUp is what ends the connections of a run that is given up: how long it has waited.
+type errGaveUp time.Duration
+
+func (e errGaveUp) Error() string {
+	return fmt.Sprintf("the server did not take or answer everything within %v", time.Duration(e))
+}
+
+// incomplete is the error of a run with this result, or nil. Who interrupts a run leaves messages unsent; that is no
+// failure as long as every worker had its connection.
+func (r *run) incomplete(res Result, workers []*worker) error {
+	lost := res.Bad + res.Unconfirmed
+	down := slices.ContainsFunc(workers, func(w *worker) bool { return w.broke != nil })
+	if down || r.soft.Err() == nil || r.fatal != nil {
+		lost += res.Unsent
+	}
+	if lost == 0 {
+		return nil
+	}
+	err := fmt.Errorf("msggen: %w: %d unconfirmed, %d refused as bad, %d never sent",
+		ErrIncomplete, res.Unconfirmed, res.Bad, res.Unsent)
+	if cause := cmp.Or(r.fatal, r.err); cause != nil {
+		err = fmt.Errorf("%w; last: %w", err, cause)
+	}
+	return err
+}

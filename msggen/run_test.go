@@ -1,0 +1,383 @@
+package msggen
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cometctl/internal/pace"
+)
+
+// perSecond is a rate of n/s.
+func perSecond(n uint64) pace.Rate { return pace.Rate{Events: n, Per: time.Second} }
+
+// each runs test in a bubble with a fake server.
+func bubble(t *testing.T, test func(t *testing.T, f *fake)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, newFake(t)) })
+}
+
+func TestEachMessageLeavesWhenItIsDue(t *testing.T) {
+	for _, workers := range []int{1, 3, maxPrecise, maxPrecise + 1, 100} {
+		bubble(t, func(t *testing.T, f *fake) {
+			cfg := f.config()
+			cfg.Workers, cfg.Rate, cfg.Duration = workers, perSecond(700), 3*time.Second
+			res, err := Run(t.Context(), cfg)
+			if err != nil {
+				t.Fatalf("%d workers: %v", workers, err)
+			}
+			balanced(t, res)
+			if res.Sent != 2100 || res.Accepted != 2100 || res.Late != 0 || res.Lag.Max != 0 || res.Rate != 700 || res.Unsent != 0 {
+				t.Errorf("%d workers: %+v", workers, res)
+			}
+			if res.Ledger.Sent != 2100 || res.Ledger.Offline != 2100 {
+				t.Errorf("%d workers: ledger %+v", workers, res.Ledger)
+			}
+			got := f.messages()
+			if len(got) != 2100 {
+				t.Fatalf("%d workers: the server read %d messages, want 2100", workers, len(got))
+			}
+			for _, m := range got {
+				due := res.Run.Start.Add(cfg.Rate.Due(m.num - 1))
+				if !m.due.Equal(due) || !m.at.Equal(due) {
+					t.Fatalf("message %d was due at %v, is stamped %v and was read at %v", m.num, due, m.due, m.at)
+				}
+				if worker := int(m.num-1) % workers; m.run.Worker() != worker {
+					t.Fatalf("message %d came from worker %d, want %d", m.num, m.run.Worker(), worker)
+				}
+			}
+		})
+	}
+}
+
+func TestArticle(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		cfg := f.config()
+		cfg.Workers, cfg.Rate, cfg.Count = 100, pace.Every(100*time.Millisecond).Times(100), 100*20
+		res, err := Run(t.Context(), cfg)
+		if err != nil || res.Accepted != 2000 || res.Rate != 1000 || res.Late != 0 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		each := map[int]int{}
+		for _, m := range f.messages() {
+			each[m.run.Worker()]++
+		}
+		for w := range 100 {
+			if each[w] != 20 {
+				t.Errorf("worker %d sent %d messages, want 20", w, each[w])
+			}
+		}
+	})
+}
+
+// TestStall is the coordinated omission: while the server does not read, messages fall due, and each is late by its own
+// time, sent and never skipped.
+func TestStall(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		n := 0
+		f.pace = func() {
+			if n++; n == 1000 {
+				time.Sleep(3 * time.Second)
+			}
+		}
+		cfg := f.config()
+		cfg.Rate, cfg.Duration = perSecond(1000), 10*time.Second
+		res, err := Run(t.Context(), cfg)
+		if err != nil || res.Accepted != 10_000 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		if res.Late < 2990 || res.Late > 3010 || res.Lag.Max < 2990 || res.Lag.Max > 3010 || res.Lag.P50 != 0 {
+			t.Errorf("after a stall of 3 s: late %d, lag %+v", res.Late, res.Lag)
+		}
+		f.messages()
+	})
+}
+
+func TestServerGoesAwayAndReturns(t *testing.T) {
+	for _, workers := range []int{1, 20} {
+		bubble(t, func(t *testing.T, f *fake) {
+			cfg := f.config()
+			cfg.Workers, cfg.Rate, cfg.Duration = workers, perSecond(1000), 20*time.Second
+			go func() {
+				time.Sleep(4500*time.Millisecond + time.Microsecond)
+				f.stop()
+				time.Sleep(6 * time.Second)
+				f.start()
+			}()
+			res, err := Run(t.Context(), cfg)
+			if !errors.Is(err, ErrIncomplete) {
+				t.Errorf("%d workers: messages of a broken request are unconfirmed, yet the error is %v", workers, err)
+			}
+			balanced(t, res)
+			if res.Sent != 20_000 || res.Unsent != 0 {
+				t.Errorf("%d workers: sent %d of 20000, unsent %d", workers, res.Sent, res.Unsent)
+			}
+			// At most the pieces that were open or unanswered are lost, a second of messages each.
+			if res.Unconfirmed == 0 || res.Unconfirmed > 2000 {
+				t.Errorf("%d workers: %d unconfirmed", workers, res.Unconfirmed)
+			}
+			if res.Late < 5500 || res.Late > 8500 || res.Lag.Max < 5500 || res.Lag.Max > 8500 {
+				t.Errorf("%d workers: late %d, lag %+v after 6 s without a server", workers, res.Late, res.Lag)
+			}
+			if int(res.Reconnects) != workers {
+				t.Errorf("%d workers reconnected %d times", workers, res.Reconnects)
+			}
+			if got := len(f.messages()); uint64(got) > res.Sent || uint64(got) < res.Accepted {
+				t.Errorf("%d workers: the server read %d messages: sent %d, accepted %d", workers, got, res.Sent, res.Accepted)
+			}
+			if dials := len(f.net.dials); dials > 10*workers {
+				t.Errorf("%d workers dialled %d times in 6 s", workers, dials)
+			}
+		})
+	}
+}
+
+func TestServerNeverReturns(t *testing.T) {
+	tests := []struct {
+		name string
+		set  func(*Config)
+		ends time.Duration // of the run, at the latest
+	}{
+		{"duration", func(c *Config) { c.Rate, c.Duration = perSecond(100), 20*time.Second }, 30 * time.Second},
+		{"count", func(c *Config) { c.Rate, c.Count = perSecond(100), 2000 }, 32 * time.Second},
+		{"unlimited for a time", func(c *Config) { c.Duration = 20 * time.Second }, 32 * time.Second},
+		{"unlimited count", func(c *Config) { c.Count = 1 << 40 }, 17 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				f.pace = func() { time.Sleep(time.Millisecond) } // or else time would stand still for one that never waits
+				cfg := f.config()
+				tt.set(&cfg)
+				go func() { time.Sleep(5 * time.Second); f.stop() }()
+				begin := time.Now()
+				res, err := Run(t.Context(), cfg)
+				balanced(t, res)
+				if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "connection refused") {
+					t.Errorf("error %v", err)
+				}
+				if took := time.Since(begin); took > tt.ends {
+					t.Errorf("the run took %v, want %v at most", took, tt.ends)
+				}
+				if !cfg.Rate.Unlimited() && res.Sent+res.Unsent != 2000 {
+					t.Errorf("sent %d + unsent %d is not what was due: 2000", res.Sent, res.Unsent)
+				}
+				if res.Accepted == 0 || res.Unconfirmed == 0 {
+					t.Errorf("%+v", res)
+				}
+			})
+		})
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.stop()
+		synctest.Wait()
+		cfg := f.config()
+		cfg.Rate = perSecond(1000)
+		res, err := Run(t.Context(), cfg)
+		if err == nil || !strings.Contains(err.Error(), "cannot connect to 127.0.0.1:8001: connection refused; is cometctl serve running?") {
+			t.Errorf("error %v", err)
+		}
+		if res != (Result{}) {
+			t.Errorf("result %+v", res)
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	tests := []struct {
+		status int
+		body   string
+		fatal  bool
+	}{
+		{400, "no", true}, {404, "404 page not found\n", true}, {200, "<html>", true}, {302, "", true},
+		{429, "", false}, {500, `{"sent":5}`, false}, {503, "draining", false},
+	}
+	for _, tt := range tests {
+		bubble(t, func(t *testing.T, f *fake) {
+			begin := time.Now()
+			f.handle = func(w http.ResponseWriter, r *http.Request, rest http.HandlerFunc) {
+				if time.Since(begin) > 5*time.Second {
+					rest(w, r)
+					return
+				}
+				w.WriteHeader(tt.status)
+				w.Write([]byte(tt.body))
+			}
+			cfg := f.config()
+			cfg.Rate, cfg.Duration = perSecond(100), 20*time.Second
+			res, err := Run(t.Context(), cfg)
+			balanced(t, res)
+			if !errors.Is(err, ErrIncomplete) || res.Unconfirmed == 0 || !strings.Contains(err.Error(), tt.body) && len(tt.body) < 9 {
+				t.Errorf("%d: %+v, %v", tt.status, res, err)
+			}
+			took := time.Since(begin)
+			if tt.fatal && (took > 2*time.Second || res.Accepted != 0) {
+				t.Errorf("%d: went on for %v: %+v", tt.status, took, res)
+			}
+			if !tt.fatal && (res.Sent != 2000 || res.Accepted < 1300) {
+				t.Errorf("%d: %+v", tt.status, res)
+			}
+		})
+	}
+}
+
+func TestServerNeverAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.handle = func(w http.ResponseWriter, r *http.Request, rest http.HandlerFunc) {
+			rest(nowhere{w}, r)
+			<-r.Context().Done()
+		}
+		cfg := f.config()
+		cfg.Rate, cfg.Count = perSecond(1000), 500
+		begin := time.Now()
+		res, err := Run(t.Context(), cfg)
+		if !errors.Is(err, ErrIncomplete) || res.Sent != 500 || res.Unconfirmed != 500 {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if took := time.Since(begin); took < 10*time.Second || took > 13*time.Second {
+			t.Errorf("the run took %v, want the 10 s of grace after half a second", took)
+		}
+	})
+}
+
+// nowhere is a ResponseWriter that keeps silent.
+type nowhere struct{ http.ResponseWriter }
+
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+
+func TestEarlyAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		// A server that drains answers for what it has read, and leaves the rest of the request.
+		f.handle = func(w http.ResponseWriter, r *http.Request, rest http.HandlerFunc) {
+			if f.requests > 1 {
+				rest(w, r)
+				return
+			}
+			for range 10 {
+				r.Body.Read(make([]byte, 4096))
+			}
+			w.Header().Set("Connection", "close") // or else net/http reads on to the end
+			json.NewEncoder(w).Encode(Ledger{Sent: 8, Bad: 2})
+		}
+		cfg := f.config()
+		cfg.Rate, cfg.Duration = perSecond(100), 3*time.Second
+		res, err := Run(t.Context(), cfg)
+		balanced(t, res)
+		if !errors.Is(err, ErrIncomplete) || res.Sent != 300 || res.Bad != 2 || res.Unconfirmed > 2 {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if read := uint64(len(f.messages())); res.Accepted != read+8 {
+			t.Errorf("accepted %d, want the 8 of the early answer and the %d that were read later", res.Accepted, read)
+		}
+	})
+}
+
+func TestInterrupt(t *testing.T) {
+	for _, rate := range []uint64{0, 1000} {
+		bubble(t, func(t *testing.T, f *fake) {
+			if rate == 0 {
+				f.pace = func() { time.Sleep(time.Millisecond) }
+			}
+			ctx, stop := context.WithTimeout(t.Context(), 2500*time.Millisecond+time.Microsecond)
+			defer stop()
+			cfg := f.config()
+			cfg.Rate = perSecond(rate)
+			begin := time.Now()
+			res, err := Run(ctx, cfg)
+			if err != nil || res.Sent == 0 || res.Accepted != res.Sent || rate > 0 && res.Sent != 2501 {
+				t.Errorf("at %d/s: %+v, %v", rate, res, err)
+			}
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("at %d/s: took %v to stop", rate, took-2500*time.Millisecond)
+			}
+		})
+	}
+}
+
+func TestInterruptWhileTheServerIsAway(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		go func() { time.Sleep(time.Second + 1); f.stop() }()
+		ctx, stop := context.WithTimeout(t.Context(), 100*time.Second)
+		defer stop()
+		cfg := f.config()
+		cfg.Rate = perSecond(10)
+		begin := time.Now()
+		res, err := Run(ctx, cfg)
+		if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "refused") || res.Unsent < 980 {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if took := time.Since(begin); took > 101*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// TestBoastfulAnswer: an answer for more than was asked does not unbalance the account.
+func TestBoastfulAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.handle = func(w http.ResponseWriter, r *http.Request, rest http.HandlerFunc) {
+			rest(nowhere{w}, r)
+			json.NewEncoder(w).Encode(Ledger{Sent: 1 << 40, Bad: 1 << 40})
+		}
+		cfg := f.config()
+		cfg.Rate, cfg.Duration = perSecond(100), time.Second
+		res, err := Run(t.Context(), cfg)
+		balanced(t, res)
+		if err != nil || res.Accepted != 100 || res.Ledger.Sent != 1<<40 {
+			t.Errorf("%+v, %v", res, err)
+		}
+	})
+}
+
+// TestPieces: a stream is confirmed while it goes on, a second or so behind.
+func TestPieces(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		cfg := f.config()
+		cfg.Rate, cfg.Duration = perSecond(100), 10*time.Second
+		var seen []Progress
+		cfg.ProgressEvery = time.Second
+		cfg.Progress = func(p Progress) { seen = append(seen, p) }
+		res, err := Run(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.requests < 9 || f.requests > 11 {
+			t.Errorf("%d requests in 10 s", f.requests)
+		}
+		for i, p := range seen {
+			if p.Rate < 99 || p.Rate > 102 || p.Sent-p.Accepted > 110 || p.Late != 0 {
+				t.Errorf("after %d s: %+v", i+1, p)
+			}
+		}
+		if len(seen) < 9 || res.Reconnects != 0 {
+			t.Errorf("progress was told %d times, %d reconnects", len(seen), res.Reconnects)
+		}
+	})
+}
+
+// TestSlowAnswers: a server that takes long to answer never makes a message late.
+func TestSlowAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		release := make(chan struct{})
+		go func() { time.Sleep(30 * time.Second); close(release) }()
+		srv := newSilent(f, release)
+		cfg := f.config()
+		cfg.Dial = srv.dial
+		cfg.Rate, cfg.Duration = perSecond(100), 29*time.Second
+		res, err := Run(t.Context(), cfg)
+		if err != nil || res.Accepted != 2900 || res.Late != 0 {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if srv.requests > maxUnanswered {
+			t.Errorf("%d requests were begun without an answer, want %d at most", srv.requests, maxUnanswered)
+		}
+	})
+}
