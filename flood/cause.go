@@ -1,0 +1,85 @@
+package flood
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// cause is the word under which a connection's failure or early end is counted, in Result.FailedBy and ClosedBy. It is
+// an error so that it can be given to Loop.Close and come back to the handler. A response that is not a 200 has the
+// cause "status 503".
+type cause string
+
+func (c cause) Error() string { return string(c) }
+
+const (
+	causeRefused     cause = "refused"        // nobody listens there
+	causeTimeout     cause = "timeout"        // no response within the time allowed
+	causeReset       cause = "reset"          // the peer, or its system, broke the connection off
+	causeEOF         cause = "eof"            // the peer closed before the response, or in the middle of it
+	causeEnded       cause = "ended"          // the server ended the response in order
+	causeBad         cause = "bad response"   // what came is not HTTP
+	causeUnreachable cause = "unreachable"    // no route
+	causeDescriptors cause = "no descriptors" // this process or system has none left
+	causePorts       cause = "no ports"       // the source address has none left
+	causeMemory      cause = "no memory"      // the kernel has none left for sockets
+	causeOther       cause = "other"          // what has no errno
+)
+
+// errStopped is what flood closes its connections with at the end of the run. It counts nowhere.
+var errStopped = errors.New("flood: the run is over")
+
+var errnoCauses = map[syscall.Errno]cause{
+	syscall.ECONNREFUSED:  causeRefused,
+	syscall.ETIMEDOUT:     causeTimeout,
+	syscall.ECONNRESET:    causeReset,
+	syscall.ECONNABORTED:  causeReset,
+	syscall.EPIPE:         causeReset,
+	syscall.ENETUNREACH:   causeUnreachable,
+	syscall.EHOSTUNREACH:  causeUnreachable,
+	syscall.EMFILE:        causeDescriptors,
+	syscall.ENFILE:        causeDescriptors,
+	syscall.EADDRNOTAVAIL: causePorts,
+	syscall.EADDRINUSE:    causePorts,
+	syscall.ENOBUFS:       causeMemory,
+	syscall.ENOMEM:        causeMemory,
+
+	// Windows gives these numbers where the names above are inventions of package syscall.
+	10061: causeRefused,
+	10060: causeTimeout,
+	10054: causeReset,
+	10053: causeReset,
+	10051: causeUnreachable,
+	10065: causeUnreachable,
+	10024: causeDescriptors,
+	10049: causePorts,
+	10048: causePorts,
+	10055: causeMemory,
+}
+
+// causeOf puts err, as Handler.Closed or Loop.Dial gave it, under its cause. An errno without a word of its own is counted
+// under the system's text for it.
+func causeOf(err error) cause {
+	var (
+		c     cause
+		errno syscall.Errno
+		n     net.Error
+	)
+	switch {
+	case errors.As(err, &c):
+		return c
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return causeEOF
+	case errors.As(err, &errno):
+		if c, ok := errnoCauses[errno]; ok {
+			return c
+		}
+		return cause(errno.Error())
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &n) && n.Timeout():
+		return causeTimeout
+	}
+	return causeOther
+}

@@ -1,0 +1,109 @@
+// Package flood opens and holds very many HTTP streaming connections on few threads, and counts and times what they
+// receive. It is the client of a soak, and must never be what is being measured: a connection costs it less than half a
+// kilobyte, a message no allocation.
+//
+// Its parts, each ignorant of the ones above it:
+//
+//   - Flood (flood.go) is a run: preflight, ramp, hold, drain, result.
+//   - lane (lane.go) is the share of a run in one loop of netloop: it dials, hands bytes on and counts.
+//   - stream (stream.go) reads one response: bytes in, events out.
+//   - stamps (stamps.go) finds the stamps in bodies; tracker (window.go) finds what is missing, repeated or late.
+//   - Targets (target.go, url.go) are the URLs; origins (origin.go) the source addresses.
+//   - tally and Result (result.go) are what was counted; cause (cause.go) is why something failed.
+//
+// Who touches what: a lane and all below it belong to their loop and are touched in its turn only, so they have no locks.
+// The goroutine in Run is the only other one; it reaches a lane through Engine.Do. Targets and the plan do not change once
+// a run has begun. What crosses the border otherwise is one atomic number (how many targets are due) and two channels that
+// hold a single wake-up.
+//
+// How messages are judged is described at window and in docs/design/flood.md.
+package flood
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"cometctl/internal/pace"
+	"cometctl/internal/rlimit"
+)
+
+// Defaults of Config.
+const (
+	DefaultInFlight       = 256
+	DefaultConnectTimeout = 10 * time.Second
+)
+
+// ErrAllEnded is returned by Run, beside the result, when no connection is left and none is to come.
+var ErrAllEnded = errors.New("flood: no connection is left open")
+
+// Config says what to open and for how long. Targets is all that is needed.
+type Config struct {
+	Targets        *Targets
+	Pace           pace.Rate      // when targets fall due; the zero Rate opens as fast as InFlight allows
+	InFlight       int            // most handshakes at a time; default: DefaultInFlight, and no bound with a Pace
+	ConnectTimeout time.Duration  // from dial to the head of the response; default DefaultConnectTimeout
+	Hold           time.Duration  // from when every connection is open or has failed; 0: until Run's context ends
+	Sources        []netip.Prefix // addresses to connect from; none: IPv4 loopback targets rotate through 127.0.0.0/8
+	Rotation       uint64         // where in 127.0.0.0/8 that begins: a number that another process has not
+	Engine         string         // of netloop; default: its own
+	Loops          int            // default 1
+	Every          time.Duration  // between two calls of Watch; 0: at each phase only
+	Watch          func(Progress) // called from Run each Every and at the beginning of each phase; nil: nobody watches
+	Log            func(string)   // what netloop has to say; nil: nobody listens
+}
+
+// Flood is a run that has not begun.
+type Flood struct {
+	cfg   Config
+	plan  *plan
+	lanes []*lane
+}
+
+// New checks cfg against the limits of this machine. Nothing is opened yet: an error is about what was asked for.
+func New(cfg Config) (*Flood, error) {
+	if cfg.Targets == nil || cfg.Targets.Len() == 0 {
+		return nil, errors.New("flood: no targets")
+	}
+	if err := rlimit.Check(cfg.Targets.Len(), "connections"); err != nil {
+		return nil, fmt.Errorf("flood: %w", err)
+	}
+	o, err := newOrigins(cfg.Sources, cfg.Targets, cfg.Rotation)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.InFlight <= 0 {
+		cfg.InFlight = DefaultInFlight
+		if !cfg.Pace.Unlimited() {
+			cfg.InFlight = cfg.Targets.Len()
+		}
+	}
+	if cfg.ConnectTimeout <= 0 {
+		cfg.ConnectTimeout = DefaultConnectTimeout
+	}
+	if cfg.Loops <= 0 {
+		cfg.Loops = 1
+	}
+	if cfg.Watch == nil {
+		cfg.Watch = func(Progress) {}
+	}
+	f := &Flood{cfg: cfg, plan: &plan{
+		targets: cfg.Targets, origins: o,
+		lanes: cfg.Loops, inFlight: max(cfg.InFlight/cfg.Loops, 1), timeout: cfg.ConnectTimeout,
+		clock: wallClock(),
+		again: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+	}}
+	for i := range cfg.Loops {
+		f.lanes = append(f.lanes, newLane(f.plan, i))
+	}
+	return f, nil
+}
+
+// wallClock returns a clock in ns since the epoch that starts with the wall's time and goes on monotonically: one reading
+// costs half of time.Now's, and a clock that is set during a run does not make messages early.
+func wallClock() func() int64 {
+	start := time.Now()
+	base := start.UnixNano()
+	return func() int64 { return base + int64(time.Since(start)) }
+}

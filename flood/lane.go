@@ -1,0 +1,245 @@
+package flood
+
+import (
+	"sync/atomic"
+	"time"
+
+	"cometctl/internal/netloop"
+	"cometctl/internal/slab"
+)
+
+// record is what a lane knows about one connection. It holds no pointer; the collector never looks at a million of them.
+type record struct {
+	stream stream
+	first  window    // the sequences of its messages; more behind it in the tracker
+	since  int64     // ns since the epoch: of the dial, then of the connect, then of the head
+	tail   slab.Slot // the beginning of a stamp, see stamps
+	target uint32    // index of its URL
+	stage  stage
+}
+
+type stage uint8
+
+const (
+	stageFree stage = iota
+	stageDialing
+	stageWaiting // connected and asked, nothing has come
+	stageHead    // the first byte has come
+	stageOpen    // a 200
+)
+
+// lane is the share of a run that one loop carries: every loops-th target, the connections to them, and what is counted
+// there. It is touched in its loop's turn only; the run reaches it through Engine.Do.
+type lane struct {
+	plan     *plan
+	next     int // index of the next target to dial; steps by plan.lanes
+	dialing  int // connections without a head yet
+	stopping bool
+	settled  bool // every target is open or has failed
+
+	recs    slab.Slab[record] // mirrors the loop's slots
+	heads   heads
+	stamps  stamps
+	tracker tracker
+	tally   *tally
+	request []byte // scratch
+}
+
+// plan is what the lanes of a run share. It does not change while they run, but for allowed.
+type plan struct {
+	targets  *Targets
+	origins  origins
+	lanes    int
+	inFlight int           // bound of each lane's dialing
+	timeout  time.Duration // from dial to head
+	clock    func() int64  // ns since the epoch; never goes back
+	allowed  atomic.Int64  // targets below this index may be dialed
+	again    chan struct{} // a lane asks for a fill in another turn; holds one
+	changed  chan struct{} // a lane is settled, or its last connection has gone; holds one
+}
+
+func newLane(p *plan, index int) *lane {
+	return &lane{plan: p, next: index, tally: newTally()}
+}
+
+// maxRefusals bounds the dials of a turn that fail at once, so that a million of them do not make one endless turn.
+const maxRefusals = 256
+
+// fill dials what is due, as far as the bound of handshakes allows.
+func (a *lane) fill(l netloop.Loop) {
+	if a.stopping {
+		return
+	}
+	allowed := int(a.plan.allowed.Load())
+	for refused := 0; a.next < allowed && a.dialing < a.plan.inFlight; {
+		i := a.next
+		a.next += a.plan.lanes
+		if a.dial(l, i) {
+			continue
+		}
+		if refused++; refused == maxRefusals {
+			signal(a.plan.again)
+			break
+		}
+	}
+	if !a.settled && a.dialing == 0 && a.next >= a.plan.targets.Len() {
+		a.settled = true
+		signal(a.plan.changed)
+	}
+}
+
+// signal wakes the run; one wake-up that it has not seen yet is enough.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// dial starts the connection to target i. It returns false where that failed at once.
+func (a *lane) dial(l netloop.Loop, i int) bool {
+	to := a.plan.targets.Addr(i)
+	now := a.plan.clock()
+	c, err := l.Dial(to, a.plan.origins.from(i, to.Addr()))
+	if err != nil {
+		a.tally.failed[causeOf(err)]++
+		return false
+	}
+	a.dialing++
+	*a.recs.Reach(c.Slot()) = record{stage: stageDialing, target: uint32(i), since: now}
+	l.SetDeadline(c, a.plan.timeout)
+	return true
+}
+
+// opened is Handler.Opened: ask.
+func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
+	r := a.recs.At(c.Slot())
+	now := a.plan.clock()
+	a.tally.connect.record(now - r.since)
+	r.since, r.stage = now, stageWaiting
+	a.request = a.plan.targets.AppendRequest(a.request[:0], int(r.target))
+	l.Write(c, a.request, 0)
+}
+
+// readable is Handler.Readable. The clock is read once: all of b came now.
+func (a *lane) readable(l netloop.Loop, c netloop.Conn, b []byte) {
+	r := a.recs.At(c.Slot())
+	now := a.plan.clock()
+	a.tally.bytes += uint64(len(b))
+	if r.stage == stageWaiting {
+		a.tally.ttfb.record(now - r.since)
+		r.stage = stageHead
+	}
+	before := r.stream.chunk.Chunks()
+	for {
+		data, n, ev, err := r.stream.next(b, &a.heads)
+		b = b[n:]
+		switch {
+		case err != nil:
+			a.count(r, before)
+			l.Close(c, err)
+			return
+		case ev == eventMore:
+			a.count(r, before)
+			return
+		case ev == eventData:
+			a.body(r, data, now)
+		case ev == eventHead:
+			a.accept(l, c, r, now)
+		case ev == eventEnd:
+			a.count(r, before)
+			l.Close(c, causeEnded)
+			return
+		}
+	}
+}
+
+// count adds the chunks of a read.
+func (a *lane) count(r *record, before uint32) {
+	a.tally.chunks += uint64(r.stream.chunk.Chunks() - before)
+}
+
+// accept makes c an open connection and lets another handshake begin.
+func (a *lane) accept(l netloop.Loop, c netloop.Conn, r *record, now int64) {
+	l.SetDeadline(c, 0)
+	r.stage, r.since = stageOpen, now
+	a.dialing--
+	a.tally.open++
+	a.tally.opened++
+	a.tally.lastOpened = now
+	a.fill(l)
+}
+
+// body takes a piece of a body that came at the time now.
+func (a *lane) body(r *record, data []byte, now int64) {
+	if r.stream.phase == phasePlain {
+		a.tally.chunks++
+	}
+	for {
+		s, n, ok := a.stamps.next(&r.tail, data)
+		if !ok {
+			return
+		}
+		data = data[n:]
+		a.tally.latency.record(now - s.Due)
+		a.tracker.note(&r.first, r.since, s)
+	}
+}
+
+// closed is Handler.Closed.
+func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
+	r := a.recs.At(c.Slot())
+	why := causeOf(err)
+	switch r.stage {
+	case stageOpen:
+		if why == causeEOF {
+			why = r.stream.closed()
+		}
+		if !a.stopping {
+			a.tally.open--
+			a.tally.closed[why]++
+		}
+	default:
+		a.dialing--
+		if !a.stopping {
+			a.tally.failed[why]++
+		}
+	}
+	a.heads.forget(&r.stream.part)
+	a.stamps.forget(&r.tail)
+	a.tracker.forget(&r.first)
+	*r = record{}
+	if a.fill(l); a.settled && a.tally.open == 0 {
+		signal(a.plan.changed)
+	}
+}
+
+// stop ends all connections. What was counted until now is the result.
+func (a *lane) stop(l netloop.Loop) {
+	a.stopping = true
+	l.Conns(func(c netloop.Conn) bool {
+		l.Close(c, errStopped)
+		return true
+	})
+}
+
+// snapshot adds what the lane has counted so far to t.
+func (a *lane) snapshot(t *tally) {
+	a.tally.messages, a.tally.duplicated = a.tracker.messages, a.tracker.duplicated
+	a.tally.reordered, a.tally.missing = a.tracker.reordered, a.tracker.missing
+	t.add(a.tally)
+}
+
+// handler gives each loop's events to its lane.
+type handler []*lane
+
+func (h handler) Opened(l netloop.Loop, c netloop.Conn)             { h[l.Index()].opened(l, c) }
+func (h handler) Readable(l netloop.Loop, c netloop.Conn, b []byte) { h[l.Index()].readable(l, c, b) }
+func (h handler) Expired(l netloop.Loop, c netloop.Conn)            { l.Close(c, causeTimeout) }
+func (h handler) Wrote(netloop.Loop, netloop.Conn, int)             {}
+
+func (h handler) Posted(netloop.Loop, netloop.Conn, []byte, uint64, bool) {}
+
+func (h handler) Closed(l netloop.Loop, c netloop.Conn, err error, _ int) {
+	h[l.Index()].closed(l, c, err)
+}

@@ -1,0 +1,127 @@
+package flood
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cometctl/internal/netloop"
+)
+
+// run is a Flood while it runs. It belongs to the goroutine in Run.
+type run struct {
+	*Flood
+	engine netloop.Engine
+	phase  Phase
+	began  int64       // ns since the epoch
+	due    *time.Timer // the next target falls due
+	sum    *tally      // scratch: what the lanes have counted together
+}
+
+// Run opens, holds and closes the connections, and returns what was found: after Hold, when ctx ends (both without an
+// error), or when no connection is left and none is to come (with ErrAllEnded). The result is good beside every error but
+// one of the engine's making.
+func (f *Flood) Run(ctx context.Context) (Result, error) {
+	engine, err := netloop.New(netloop.Config{Engine: f.cfg.Engine, Loops: f.cfg.Loops, Log: f.cfg.Log}, handler(f.lanes))
+	if err != nil {
+		return Result{}, fmt.Errorf("flood: %w", err)
+	}
+	defer engine.Close()
+	r := &run{Flood: f, engine: engine, began: f.plan.clock(), due: time.NewTimer(0), sum: newTally()}
+	defer r.due.Stop()
+	r.enter(Ramp)
+	err = r.wait(ctx)
+	r.enter(Drain)
+	return r.finish(), err
+}
+
+// wait lets the run go on until it is over.
+func (r *run) wait(ctx context.Context) error {
+	var hold, tick <-chan time.Time
+	if r.cfg.Every > 0 {
+		t := time.NewTicker(r.cfg.Every)
+		defer t.Stop()
+		tick = t.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hold:
+			return nil
+		case <-tick:
+			r.cfg.Watch(r.progress())
+		case <-r.due.C:
+			r.release()
+		case <-r.plan.again:
+			r.each((*lane).fill)
+		case <-r.plan.changed:
+			settled, open := r.state()
+			if settled && r.phase == Ramp {
+				r.enter(Hold)
+				if r.cfg.Hold > 0 {
+					hold = time.After(r.cfg.Hold)
+				}
+			}
+			if settled && open == 0 {
+				return ErrAllEnded
+			}
+		}
+	}
+}
+
+// release lets the lanes dial the targets that are due, and sets the timer for the next one.
+func (r *run) release() {
+	elapsed := time.Duration(r.plan.clock() - r.began)
+	all := uint64(r.cfg.Targets.Len())
+	n := min(r.cfg.Pace.DueBy(elapsed), all)
+	r.plan.allowed.Store(int64(n))
+	r.each((*lane).fill)
+	if n < all {
+		// A timer is up to a millisecond late anyway; what falls due within one goes together.
+		r.due.Reset(max(r.cfg.Pace.Due(n)-elapsed, time.Millisecond))
+	}
+}
+
+// each runs do for every lane in its loop's turn, one after the other, and waits for it.
+func (r *run) each(do func(*lane, netloop.Loop)) {
+	done := make(chan struct{}, 1) // the engine may run do on this goroutine
+	for i, a := range r.lanes {
+		r.engine.Do(i, func(l netloop.Loop) {
+			do(a, l)
+			done <- struct{}{}
+		})
+		<-done
+	}
+}
+
+func (r *run) enter(p Phase) {
+	r.phase = p
+	r.cfg.Watch(r.progress())
+}
+
+// state tells whether every target is open or has failed, and how many are open.
+func (r *run) state() (settled bool, open int) {
+	settled = true
+	r.each(func(a *lane, _ netloop.Loop) {
+		settled = settled && a.settled
+		open += a.tally.open
+	})
+	return settled, open
+}
+
+func (r *run) progress() Progress {
+	r.sum.reset()
+	r.each(func(a *lane, _ netloop.Loop) { a.snapshot(r.sum) })
+	return r.sum.progress(r.cfg.Targets.Len(), r.phase)
+}
+
+// finish takes the result and closes all connections.
+func (r *run) finish() Result {
+	r.sum.reset()
+	r.each(func(a *lane, l netloop.Loop) {
+		a.snapshot(r.sum)
+		a.stop(l)
+	})
+	return r.sum.result(r.cfg.Targets.Len(), r.began)
+}

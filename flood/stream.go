@@ -1,0 +1,164 @@
+package flood
+
+import (
+	"strconv"
+
+	"cometctl/internal/wire"
+)
+
+// stream reads one response: bytes in, events out. It knows no socket, no clock and no loop. What it must remember
+// between two reads is in it; only a head that was cut lies in a buffer of heads. It holds no pointer, and the zero
+// stream is ready for the first byte.
+type stream struct {
+	head  wire.HeadScanner
+	chunk wire.ChunkDecoder
+	left  int64  // identity coding: bytes that are still to come; untilClose: as many as there are
+	part  uint32 // the head that was cut, see heads; 0 is none
+	phase phase
+}
+
+const untilClose = -1
+
+type phase uint8
+
+const (
+	phaseHead    phase = iota
+	phaseChunked       // RFC 9112 section 7.1
+	phasePlain         // RFC 9112 section 6.3: a length, or until the connection closes
+	phaseEnd
+)
+
+// event is what a piece of a response was.
+type event uint8
+
+const (
+	eventMore event = iota // nothing whole yet: all was consumed
+	eventHead              // the head of a 200 ended here
+	eventData              // a piece of the body
+	eventEnd               // the body ended in order
+)
+
+// next consumes n bytes of b and says what they were; data is a piece of the body, a slice of b. Call it again with b[n:]
+// until it says eventMore. An error is a cause: the response cannot be read on.
+func (s *stream) next(b []byte, h *heads) (data []byte, n int, ev event, err error) {
+	switch s.phase {
+	case phaseHead:
+		return s.readHead(b, h)
+	case phaseChunked:
+		return s.readChunk(b)
+	case phasePlain:
+		if s.left == 0 {
+			s.phase = phaseEnd
+			return nil, 0, eventEnd, nil
+		}
+		if len(b) == 0 {
+			return nil, 0, eventMore, nil
+		}
+		n = len(b)
+		if s.left != untilClose {
+			n = int(min(int64(n), s.left))
+			s.left -= int64(n)
+		}
+		return b[:n], n, eventData, nil
+	}
+	return nil, len(b), eventMore, nil
+}
+
+func (s *stream) readChunk(b []byte) (data []byte, n int, ev event, err error) {
+	for n < len(b) {
+		data, m, what, err := s.chunk.Next(b[n:])
+		n += m
+		switch {
+		case err != nil:
+			return nil, n, eventMore, causeBad
+		case what == wire.ChunkEnd:
+			s.phase = phaseEnd
+			return nil, n, eventEnd, nil
+		case len(data) > 0:
+			return data, n, eventData, nil
+		case m == 0:
+			return nil, n, eventMore, nil
+		}
+	}
+	return nil, n, eventMore, nil
+}
+
+// readHead consumes the head and decides what body follows it.
+func (s *stream) readHead(b []byte, h *heads) (data []byte, n int, ev event, err error) {
+	n, done, err := s.head.Scan(b, wire.Limits{})
+	if err != nil {
+		return nil, n, eventMore, causeBad
+	}
+	if !done {
+		s.part = h.keep(s.part, b[:n])
+		return nil, n, eventMore, nil
+	}
+	head := b[:n]
+	if s.part != 0 {
+		s.part = h.keep(s.part, head)
+		head = h.buffers[s.part-1]
+	}
+	var r wire.Response
+	err = wire.ParseResponse(head, wire.Limits{}, &r)
+	h.forget(&s.part)
+	switch {
+	case err != nil:
+		return nil, n, eventMore, causeBad
+	case r.Status >= 100 && r.Status < 200 && r.Status != 101: // an interim response (RFC 9110 section 15.2): the next head counts
+		s.head = wire.HeadScanner{}
+		return s.skip(b, n, h)
+	case r.Status != 200:
+		return nil, n, eventMore, cause("status " + strconv.Itoa(r.Status))
+	case r.Chunked:
+		s.phase = phaseChunked
+	default:
+		s.phase, s.left = phasePlain, r.ContentLength
+	}
+	return nil, n, eventHead, nil
+}
+
+// skip reads on behind an interim response.
+func (s *stream) skip(b []byte, n int, h *heads) ([]byte, int, event, error) {
+	data, m, ev, err := s.readHead(b[n:], h)
+	return data, n + m, ev, err
+}
+
+// closed says what the end of the connection means for a response that was being read: its proper end, or a cut.
+func (s *stream) closed() cause {
+	if s.phase == phaseEnd || s.phase == phasePlain && s.left == untilClose {
+		return causeEnded
+	}
+	return causeEOF
+}
+
+// heads keeps the heads that came in several reads, one buffer each, for one loop's connections.
+type heads struct {
+	buffers [][]byte
+	free    []uint32
+}
+
+// keep appends b to the buffer with number part, or to a new one where part is 0, and returns the number.
+func (h *heads) keep(part uint32, b []byte) uint32 {
+	if part == 0 {
+		if len(b) == 0 {
+			return 0
+		}
+		if k := len(h.free); k > 0 {
+			part, h.free = h.free[k-1], h.free[:k-1]
+		} else {
+			h.buffers = append(h.buffers, nil)
+			part = uint32(len(h.buffers))
+		}
+	}
+	h.buffers[part-1] = append(h.buffers[part-1], b...)
+	return part
+}
+
+// forget gives a buffer back.
+func (h *heads) forget(part *uint32) {
+	if *part != 0 {
+		h.buffers[*part-1] = h.buffers[*part-1][:0]
+		h.free = append(h.free, *part)
+		*part = 0
+	}
+}

@@ -1,0 +1,273 @@
+package flood
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sort"
+	"strings"
+)
+
+// Bounds of what LoadTargets accepts.
+const (
+	maxLine    = 8 << 10   // bytes of a line, as servers bound a request line
+	maxTargets = 1<<28 - 1 // what a loop's slots can number
+	maxArena   = 1<<32 - 1 // bytes of paths from files
+)
+
+// Rules say which targets are accepted and how a host's name becomes an address. The zero value accepts loopback only.
+type Rules struct {
+	AllowRemote bool                                  // accept targets that are not loopback addresses
+	Resolve     func(host string) (netip.Addr, error) // with AllowRemote: asked once a host; nil asks the system
+}
+
+// Targets is a list of URLs, kept small: a million lines of a file cost their paths and 8 bytes each, a template like
+// http://127.0.0.1:8000/test/{1..1000000} costs nothing. It does not change after LoadTargets and may be read by any
+// goroutine.
+type Targets struct {
+	hosts []host
+	parts []part
+	arena []byte // paths of single URLs, one behind the other
+	lines []line // where they stand in the arena
+	n     int
+}
+
+// host is what the targets of one "name:port" share.
+type host struct {
+	addr netip.AddrPort
+	rest string // of the request, from behind the path to the empty line
+}
+
+// line is one URL of a file: its path reaches from off to the off of the line that follows.
+type line struct{ off, host uint32 }
+
+// part is a run of targets: single URLs, or a template's.
+type part struct {
+	first          int    // index of its first target
+	line           int    // single URLs: index of the first in lines
+	template       bool   //
+	host           uint32 // template: all that follows
+	prefix, suffix string
+	from           uint64
+}
+
+// SourceError says what is wrong with a source of URLs, and where.
+type SourceError struct {
+	Name string // the file, "stdin" or the argument itself
+	Line int    // counts from 1; 0 where there are no lines
+	Err  error
+}
+
+// Error is "FILE:LINE: what is wrong".
+func (e *SourceError) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("%s:%d: %v", e.Name, e.Line, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", e.Name, e.Err)
+}
+
+// Unwrap returns what is wrong without where.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// LoadTargets reads all sources and checks every URL, before anything is opened. A source is a URL or a template (it
+// contains "://"), "-" for stdin, or the name of a file with a URL a line, where blank lines and lines that begin with #
+// are skipped. A template has one range in its path: {1..10000}. Every error is a *SourceError.
+func LoadTargets(sources []string, stdin io.Reader, rules Rules) (*Targets, error) {
+	l := &loader{rules: rules, hosts: map[string]uint32{}, t: &Targets{}}
+	for _, s := range sources {
+		if err := l.load(s, stdin); err != nil {
+			return nil, err
+		}
+	}
+	l.t.lines = append(l.t.lines, line{off: uint32(len(l.t.arena))})
+	return l.t, nil
+}
+
+// Len is the number of targets.
+func (t *Targets) Len() int { return t.n }
+
+// Addr is the address of target i, 0 <= i < Len.
+func (t *Targets) Addr(i int) netip.AddrPort { return t.hosts[t.host(t.part(i), i)].addr }
+
+// AppendRequest appends the request that target i asks for: GET its path.
+func (t *Targets) AppendRequest(dst []byte, i int) []byte {
+	p := t.part(i)
+	dst = append(dst, "GET "...)
+	if p.template {
+		dst = append(dst, p.prefix...)
+		dst = appendUint(dst, p.from+uint64(i-p.first))
+		dst = append(dst, p.suffix...)
+	} else {
+		at := p.line + i - p.first
+		dst = append(dst, t.arena[t.lines[at].off:t.lines[at+1].off]...)
+	}
+	return append(dst, t.hosts[t.host(p, i)].rest...)
+}
+
+func (t *Targets) part(i int) *part {
+	if len(t.parts) == 1 {
+		return &t.parts[0]
+	}
+	return &t.parts[sort.Search(len(t.parts), func(k int) bool { return t.parts[k].first > i })-1]
+}
+
+func (t *Targets) host(p *part, i int) uint32 {
+	if p.template {
+		return p.host
+	}
+	return t.lines[p.line+i-p.first].host
+}
+
+// loader builds Targets.
+type loader struct {
+	rules Rules
+	t     *Targets
+	hosts map[string]uint32 // "name:port" to its place in t.hosts
+}
+
+func (l *loader) load(source string, stdin io.Reader) error {
+	if strings.Contains(source, "://") {
+		if err := l.add([]byte(source)); err != nil {
+			return &SourceError{Name: quote([]byte(source)), Err: err}
+		}
+		return nil
+	}
+	if source == "-" {
+		return l.read("stdin", stdin)
+	}
+	f, err := os.Open(source)
+	if err != nil {
+		var p *os.PathError
+		if errors.As(err, &p) {
+			err = p.Err // the name is said already
+		}
+		return &SourceError{Name: source, Err: err}
+	}
+	defer f.Close()
+	return l.read(source, f)
+}
+
+func (l *loader) read(name string, r io.Reader) error {
+	before := l.t.n
+	in := bufio.NewScanner(r)
+	in.Buffer(make([]byte, 0, maxLine), maxLine)
+	n := 0
+	for in.Scan() {
+		n++
+		b := bytes.TrimSpace(in.Bytes())
+		if len(b) == 0 || b[0] == '#' {
+			continue
+		}
+		if err := l.add(b); err != nil {
+			return &SourceError{name, n, fmt.Errorf("%s %w", quote(b), err)}
+		}
+	}
+	if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return &SourceError{name, n + 1, fmt.Errorf("the line is longer than %d bytes", maxLine)}
+	} else if err != nil {
+		return &SourceError{name, n + 1, err}
+	}
+	if l.t.n == before {
+		return &SourceError{Name: name, Err: errors.New("no URL in it; it needs one a line, as http://127.0.0.1:8000/test/1")}
+	}
+	return nil
+}
+
+// add takes one URL or template.
+func (l *loader) add(url []byte) error {
+	u, err := parseURL(url)
+	if err != nil {
+		return err
+	}
+	h, err := l.host(u.authority)
+	if err != nil {
+		return err
+	}
+	t := l.t
+	if u.count > uint64(maxTargets-t.n) {
+		return fmt.Errorf("makes more than %d targets", maxTargets)
+	}
+	if u.template {
+		t.parts = append(t.parts, part{first: t.n, template: true, host: h,
+			prefix: string(u.prefix), suffix: string(u.suffix), from: u.from})
+		t.n += int(u.count)
+		return nil
+	}
+	if len(t.arena)+len(u.prefix) > maxArena {
+		return fmt.Errorf("makes more than %d bytes of paths; use a template like /test/{1..10000}", maxArena)
+	}
+	if len(t.parts) == 0 || t.parts[len(t.parts)-1].template {
+		t.parts = append(t.parts, part{first: t.n, line: len(t.lines)})
+	}
+	t.lines = append(t.lines, line{uint32(len(t.arena)), h})
+	t.arena = append(t.arena, u.prefix...)
+	t.n++
+	return nil
+}
+
+// host returns the place of an authority in t.hosts; each is parsed, judged and resolved once.
+func (l *loader) host(authority []byte) (uint32, error) {
+	if h, ok := l.hosts[string(authority)]; ok {
+		return h, nil
+	}
+	name := string(authority)
+	addr, err := l.resolve(name)
+	if err != nil {
+		return 0, err
+	}
+	h := uint32(len(l.t.hosts))
+	l.t.hosts = append(l.t.hosts, host{addr, " HTTP/1.1\r\nHost: " + name + "\r\nUser-Agent: cometctl\r\nAccept: */*\r\n\r\n"})
+	l.hosts[name] = h
+	return h, nil
+}
+
+// localhost is not looked up: what a system answers differs (IPv6 first, a search domain), and the servers of the
+// article listen on IPv4.
+var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+func (l *loader) resolve(authority string) (netip.AddrPort, error) {
+	name, port, err := splitAuthority(authority)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	addr, err := netip.ParseAddr(name)
+	switch {
+	case err == nil:
+		addr = addr.Unmap()
+	case strings.EqualFold(name, "localhost"):
+		addr = localhost
+	case !l.rules.AllowRemote:
+		return netip.AddrPort{}, fmt.Errorf("has the host %s, which may be remote; only loopback addresses and localhost are used without --allow-remote", name)
+	default:
+		resolve := l.rules.Resolve
+		if resolve == nil {
+			resolve = resolveBySystem
+		}
+		if addr, err = resolve(name); err != nil {
+			return netip.AddrPort{}, fmt.Errorf("has the host %s, which has no address: %w", name, err)
+		}
+	}
+	if !addr.IsLoopback() && !l.rules.AllowRemote {
+		return netip.AddrPort{}, fmt.Errorf("is not a loopback address; sending load to another machine needs --allow-remote")
+	}
+	return netip.AddrPortFrom(addr, port), nil
+}
+
+func resolveBySystem(name string) (netip.Addr, error) {
+	addrs, err := net.LookupIP(name)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, ip := range addrs { // IPv4 first: every server has it
+		if ip4 := ip.To4(); ip4 != nil {
+			return netip.AddrFrom4([4]byte(ip4)), nil
+		}
+	}
+	addr, _ := netip.AddrFromSlice(addrs[0])
+	return addr, nil
+}
