@@ -71,7 +71,7 @@ func valueAxis(lo, hi float64, n int) axis {
 	}
 	step := niceStep((hi - lo) / float64(n))
 	a := axis{min: math.Floor(lo/step) * step, max: math.Ceil((hi+(hi-lo)/50)/step) * step}
-	if a.max-hi > (hi-lo)/4 { // a coarse step would leave the panel empty
+	if a.max-hi >= (hi-lo)/4 { // a coarse step would leave the panel empty
 		a.max = hi + (hi-lo)/10
 	}
 	a.setTicks(step)

@@ -1,10 +1,14 @@
 package report
 
-import (
-	"time"
+import "time"
 
-	"cometctl/memlog"
-)
+// Sample is one reading of the server, as Summarize needs it. Sizes are in bytes.
+type Sample struct {
+	Time   time.Time
+	RSS    int64
+	Kernel int64 // slab and buffers of the whole machine's sockets; negative: not known
+	Conns  int64 // established connections; negative: not known
+}
 
 // Span is a stretch of time that includes both its ends. The zero Span is one that never happened.
 type Span struct {
@@ -91,9 +95,9 @@ type Course struct {
 // Evidence is all that Summarize looks at. What is missing is left zero or nil: the figures that depend on it become null,
 // and the verdict says that it could not be reached.
 type Evidence struct {
-	Asked   Asked           `json:"asked"`
-	Phases  Phases          `json:"phases"`
-	Samples []memlog.Sample `json:"-"` // of the server, in the order of time; read from its log or kept while it was written
+	Asked   Asked    `json:"asked"`
+	Phases  Phases   `json:"phases"`
+	Samples []Sample `json:"-"` // in the order of time
 	// Flood and Msggen are nil where the piece left no result.
 	Flood  *FloodResult  `json:"flood"`
 	Msggen *MsggenResult `json:"msggen"`

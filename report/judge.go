@@ -84,7 +84,7 @@ func findings(s Summary) []string {
 // gaps lists what the verdict would have needed and was not measured.
 func gaps(s Summary) []string {
 	var out []string
-	if s.Conns.Peak == nil || s.Messages.Received == nil {
+	if s.Conns.Failed == nil || s.Messages.Received == nil {
 		out = append(out, "flood left no result, so no connection and no message was counted at the client.")
 	}
 	switch m := s.Memory; {

@@ -3,55 +3,27 @@ package report
 import (
 	"slices"
 	"time"
-
-	"cometctl/memlog"
 )
 
 // slopePoints bounds the points that Theil-Sen compares in pairs: 24 hours of one sample a second become medians of
 // neighbours first. 400 points make 79,800 pairs, a few milliseconds.
 const slopePoints = 400
 
-// reading is what the figures need of a sample, in bytes; below zero is not known.
-type reading struct {
-	at          time.Time
-	rss, kernel int64
-}
-
-func readings(samples []memlog.Sample) []reading {
-	out := make([]reading, len(samples))
-	var clock rowClock
-	for i := range samples {
-		s := &samples[i]
-		r := reading{clock.at(s), -1, -1}
-		if s.RSS >= 0 {
-			r.rss = s.RSS << 10
-		}
-		if s.Slab >= 0 && s.SockBuf >= 0 {
-			r.kernel = (s.Slab + s.SockBuf) << 10
-		}
-		out[i] = r
-	}
-	return out
-}
-
 // summarizeMemory computes the figures that stand on samples. conns is the number of connections of the idle plateau.
 func summarizeMemory(e Evidence, conns int64) MemorySummary {
 	var m MemorySummary
-	all := readings(e.Samples)
-	rss := func(r reading) int64 { return r.rss }
-	kernel := func(r reading) int64 { return r.kernel }
+	all := e.Samples
+	rss := func(s Sample) int64 { return s.RSS }
+	kernel := func(s Sample) int64 { return s.Kernel }
 
 	m.BaseRSS = medianWithin(all, e.Phases.Empty, rss)
 	m.IdleRSS = medianWithin(all, e.Phases.Idle, rss)
-	for _, r := range all {
-		if r.rss < 0 {
-			continue
+	for _, s := range all {
+		if m.PeakRSS == nil || s.RSS > *m.PeakRSS {
+			m.PeakRSS = new(s.RSS)
 		}
-		if m.PeakRSS == nil || r.rss > *m.PeakRSS {
-			m.PeakRSS = new(r.rss)
-		}
-		if e.Phases.Traffic.Contains(r.at) {
-			m.EndRSS = new(r.rss)
+		if e.Phases.Traffic.Contains(s.Time) {
+			m.EndRSS = new(s.RSS)
 		}
 	}
 	m.UserPerConn = perConn(m.BaseRSS, m.IdleRSS, conns)
@@ -73,10 +45,10 @@ func perConn(base, idle *int64, n int64) *float64 {
 }
 
 // medianWithin is the median of a column over the samples of a span; nil if it has none.
-func medianWithin(all []reading, span Span, column func(reading) int64) *int64 {
+func medianWithin(all []Sample, span Span, column func(Sample) int64) *int64 {
 	var v []int64
-	for _, r := range all {
-		if x := column(r); x >= 0 && span.Contains(r.at) {
+	for _, s := range all {
+		if x := column(s); x >= 0 && span.Contains(s.Time) {
 			v = append(v, x)
 		}
 	}
@@ -89,12 +61,12 @@ func medianWithin(all []reading, span Span, column func(reading) int64) *int64 {
 
 // slopePerHour is the median of the slopes between all pairs of samples in the span (Theil-Sen). Unlike least squares it
 // forgives a warm-up step and single outliers, and calls only steady growth a leak. Nil for fewer than three samples.
-func slopePerHour(all []reading, span Span) *float64 {
+func slopePerHour(all []Sample, span Span) *float64 {
 	var t, y []float64
-	for _, r := range all {
-		if r.rss >= 0 && span.Contains(r.at) {
-			t = append(t, r.at.Sub(span.From).Hours())
-			y = append(y, float64(r.rss))
+	for _, s := range all {
+		if span.Contains(s.Time) {
+			t = append(t, s.Time.Sub(span.From).Hours())
+			y = append(y, float64(s.RSS))
 		}
 	}
 	if len(t) < 3 {

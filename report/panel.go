@@ -181,7 +181,7 @@ func (border) Plot(c draw.Canvas, p *plot.Plot) {
 }
 
 // strokePoints is how many points are stroked at once: 970 ms became 20 for a noisy log at the default size.
-const strokePoints = 32
+const strokePoints = 64
 
 // curve is one series in one panel; its only point, if it has no more, is a dot.
 type curve struct {

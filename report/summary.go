@@ -12,10 +12,10 @@ type Summary struct {
 	Reasons   []string       `json:"reasons"` // full sentences, the weightiest first
 }
 
-// ConnSummary counts connections, as the client saw them.
+// ConnSummary counts connections.
 type ConnSummary struct {
 	Asked       int64  `json:"asked"`
-	Peak        *int64 `json:"peak"` // most that were open at once
+	Peak        *int64 `json:"peak"` // most that were open at once; the server's count where flood left no result
 	Failed      *int64 `json:"failed"`
 	ClosedEarly *int64 `json:"closed_early"`
 }
@@ -75,6 +75,8 @@ func Summarize(e Evidence) Summary {
 	if f := e.Flood; f != nil {
 		conns = f.Open
 		s.Conns.Peak, s.Conns.Failed, s.Conns.ClosedEarly = new(f.Open), new(f.Failed), new(f.ClosedEarly)
+	} else if conns = mostConns(e.Samples); conns > 0 {
+		s.Conns.Peak = new(conns) // the server's own count tells at least that
 	}
 	s.Memory = summarizeMemory(e, conns)
 	s.Messages = summarizeMessages(e)
@@ -87,6 +89,14 @@ func Summarize(e Evidence) Summary {
 	}
 	s.Verdict, s.Reasons = Judge(s, e.Course)
 	return s
+}
+
+func mostConns(samples []Sample) int64 {
+	most := int64(0)
+	for _, s := range samples {
+		most = max(most, s.Conns)
+	}
+	return most
 }
 
 func summarizeMessages(e Evidence) MessageSummary {

@@ -1,0 +1,240 @@
+package report
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// goodEvidence is a run in which everything went as asked: 10,000 connections of 184 bytes, a minute of 1000 msg/s.
+func goodEvidence() Evidence {
+	t0 := time.Unix(1_700_000_000, 0)
+	at := func(from, to int) Span {
+		return Span{t0.Add(time.Duration(from) * time.Second), t0.Add(time.Duration(to) * time.Second)}
+	}
+	e := Evidence{
+		Asked:      Asked{Conns: 10_000, Rate: 1000},
+		Phases:     Phases{Empty: at(0, 4), Idle: at(10, 14), Traffic: at(15, 75)},
+		ClientHere: true,
+		Flood: &FloodResult{Asked: 10_000, Open: 10_000, Messages: 60_000,
+			LatencyMS: Percentiles{0.19, 0.4, 2.51, 8.11, 10.2}},
+		Msggen: &MsggenResult{Sent: 60_000, Accepted: 60_000, Rate: 999.9},
+		Ledger: &Ledger{Sent: 60_000, Delivered: 60_000},
+	}
+	for s := range 80 {
+		sample := Sample{Time: t0.Add(time.Duration(s) * time.Second), RSS: 8_000_000, Kernel: 20_000_000}
+		if s >= 5 {
+			sample.RSS += 1_840_000
+			sample.Kernel += 10_000 * 2 * 3900
+			sample.Conns = 10_000
+		}
+		if s >= 20 && s <= 75 {
+			sample.RSS += 500_000 // grows once and stays
+		}
+		e.Samples = append(e.Samples, sample)
+	}
+	return e
+}
+
+func TestSummarize(t *testing.T) {
+	s := Summarize(goodEvidence())
+	if s.Verdict != Pass {
+		t.Errorf("verdict %s, %q; want pass", s.Verdict, s.Reasons)
+	}
+	m := s.Memory
+	for name, c := range map[string][2]float64{
+		"base":   {float64(*m.BaseRSS), 8_000_000},
+		"idle":   {float64(*m.IdleRSS), 9_840_000},
+		"peak":   {float64(*m.PeakRSS), 10_340_000},
+		"end":    {float64(*m.EndRSS), 10_340_000},
+		"user":   {*m.UserPerConn, 184},
+		"kernel": {*m.KernelPerConn, 3900}, // one end of two
+		"slope":  {*m.SlopePerHour, 0},     // a warm-up step is no leak
+		"p99":    {*s.LatencyMS.P99, 2.51},
+		"sent":   {float64(*s.Messages.Sent), 60_000},
+		"rate":   {*s.Rate.Achieved, 999.9},
+	} {
+		if math.Abs(c[0]-c[1]) > 1e-6*c[1] {
+			t.Errorf("%s is %v, want %v", name, c[0], c[1])
+		}
+	}
+	e := goodEvidence()
+	e.ClientHere = false
+	if got := *Summarize(e).Memory.KernelPerConn; got != 7800 {
+		t.Errorf("kernel bytes per connection with a client elsewhere: %v, want 7800", got)
+	}
+}
+
+func TestSlope(t *testing.T) {
+	t0 := time.Unix(1_700_000_000, 0)
+	grow := func(n int, step time.Duration, perHour float64) ([]Sample, Span) {
+		var all []Sample
+		for i := range n {
+			d := time.Duration(i) * step
+			all = append(all, Sample{Time: t0.Add(d), RSS: 1e9 + int64(perHour*d.Hours())})
+		}
+		return all, Span{t0, t0.Add(time.Duration(n) * step)}
+	}
+	for _, c := range []struct {
+		n       int
+		step    time.Duration
+		perHour float64
+	}{{3, time.Minute, 6e6}, {60, time.Second, -6e6}, {1440, time.Minute, 1e6}, {86_400, time.Second, 12345}} {
+		all, span := grow(c.n, c.step, c.perHour)
+		all[c.n/2].RSS *= 3 // one outlier changes nothing much
+		got := slopePerHour(all, span)
+		if c.n > 3 && math.Abs(*got-c.perHour) > 0.02*math.Abs(c.perHour) {
+			t.Errorf("%d samples each %s: slope %v, want %v", c.n, c.step, *got, c.perHour)
+		}
+	}
+	all, span := grow(2, time.Second, 1e6)
+	if got := slopePerHour(all, span); got != nil {
+		t.Errorf("two samples give a slope of %v, want none", *got)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		change  func(*Evidence)
+		verdict Verdict
+		reasons []string // the beginnings of all reasons, in order
+	}{
+		{"all good", func(*Evidence) {}, Pass, []string{"All 10,000 connections opened", "All 60,000 messages arrived"}},
+		{"reordered", func(e *Evidence) { e.Flood.Reordered = 1 }, Pass, []string{"All ", "All ", "1 message arrived after"}},
+		{"failed", func(e *Evidence) { e.Flood.Failed, e.Flood.Open = 1, 9999 }, Fail, []string{"1 of 10,000 connections failed to open."}},
+		{"ended early", func(e *Evidence) { e.Flood.ClosedEarly = 3 }, Fail, []string{"3 of 10,000 connections ended before"}},
+		{"never tried", func(e *Evidence) { e.Flood.Open = 9000 }, Fail, []string{"No more than 9,000 of 10,000 connections"}},
+		{"gap", func(e *Evidence) { e.Flood.Missing, e.Flood.Messages = 2, 59_998 }, Fail, []string{"2 of 60,000 messages never arrived."}},
+		{"lost last message", func(e *Evidence) { e.Flood.Messages = 59_999 }, Fail, []string{"1 of 60,000 messages never arrived."}},
+		{"lost and doubled", func(e *Evidence) { e.Flood.Duplicated = 1 }, Fail,
+			[]string{"1 of 60,000 messages never arrived.", "1 message arrived more than once."}},
+		{"doubled", func(e *Evidence) { e.Flood.Duplicated, e.Flood.Messages = 5, 60_005 }, Fail, []string{"5 messages arrived more than once."}},
+		{"lost by the server", func(e *Evidence) {
+			e.Flood.Messages, e.Ledger = 59_994, &Ledger{Sent: 60_000, Delivered: 59_994, Offline: 1, Dropped: 2, Gone: 3}
+		}, Fail, []string{"6 of 60,000 messages never", "1 message found nobody", "2 messages met a connection", "3 messages lost the connection"}},
+		{"almost the rate", func(e *Evidence) { e.Msggen.Rate = 990 }, Pass, []string{"All ", "All "}},
+		{"too slow", func(e *Evidence) { e.Msggen.Rate = 989.9 }, Fail, []string{"The generator sent 989.9 messages/s, 99.0 % of the 1,000/s asked."}},
+		{"as fast as it goes", func(e *Evidence) { e.Asked.Rate = 0 }, Pass, []string{"All ", "All "}},
+		{"broken", func(e *Evidence) { e.Failures = []string{"The server ended by itself."}; e.Flood.ClosedEarly = 1 }, Fail,
+			[]string{"The server ended by itself.", "1 of 10,000 connections ended"}},
+		{"interrupted", func(e *Evidence) { e.Interrupted = "Interrupted."; e.Flood.Messages = 1 }, Inconclusive,
+			[]string{"Interrupted.", "59,999 of 60,000 messages never"}},
+		{"no samples", func(e *Evidence) { e.Samples = nil }, Inconclusive, []string{"There is no sample of the server's memory."}},
+		{"no sample while empty", func(e *Evidence) { e.Phases.Empty = Span{} }, Inconclusive, []string{"No sample of the server's memory was taken while"}},
+		{"no sample on the plateau", func(e *Evidence) { e.Phases.Idle = Span{} }, Inconclusive, []string{"No sample of the server's memory was taken on"}},
+		{"no message", func(e *Evidence) { *e.Msggen, *e.Ledger, e.Flood.Messages = MsggenResult{}, Ledger{}, 0 }, Inconclusive,
+			[]string{"No message was sent"}},
+		{"no flood", func(e *Evidence) { e.Flood = nil }, Inconclusive, []string{"flood left no result"}},
+		{"no msggen", func(e *Evidence) { e.Msggen = nil }, Inconclusive, []string{"msggen left no result"}},
+		{"nothing", func(e *Evidence) { *e = Evidence{Asked: e.Asked} }, Inconclusive,
+			[]string{"flood left no result", "There is no sample", "msggen left no result"}},
+		{"failed without samples", func(e *Evidence) { e.Samples = nil; e.Flood.Failed = 2 }, Fail,
+			[]string{"2 of 10,000 connections failed", "There is no sample"}},
+		{"no ledger", func(e *Evidence) { e.Ledger = nil }, Pass, []string{"All ", "All "}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := goodEvidence()
+			c.change(&e)
+			s := Summarize(e)
+			if s.Verdict != c.verdict {
+				t.Errorf("verdict %s, want %s", s.Verdict, c.verdict)
+			}
+			if !slices.EqualFunc(s.Reasons, c.reasons, strings.HasPrefix) {
+				t.Errorf("reasons\n  %q\nwant beginnings\n  %q", s.Reasons, c.reasons)
+			}
+			for _, r := range s.Reasons {
+				if !strings.HasSuffix(r, ".") {
+					t.Errorf("%q is no full sentence", r)
+				}
+			}
+			// Whoever reads summary.json comes to the same verdict, and any summary can be shown.
+			var again Summary
+			b, err := json.Marshal(s)
+			if err == nil {
+				err = json.Unmarshal(b, &again)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, _ := Judge(again, e.Course); v != c.verdict {
+				t.Errorf("verdict from the file: %s, want %s", v, c.verdict)
+			}
+			var out strings.Builder
+			if err := Table(&out, s); err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range strings.Split(out.String(), "\n") {
+				if utf8.RuneCountInString(line) > tableWidth {
+					t.Errorf("a line of the table is too wide: %q", line)
+				}
+			}
+		})
+	}
+}
+
+// The keys of summary.json are an interface: scripts read them.
+func TestSummaryKeys(t *testing.T) {
+	b, err := json.Marshal(Summarize(Evidence{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"conns":{"asked":0,"peak":null,"failed":null,"closed_early":null},` +
+		`"memory":{"base_rss_bytes":null,"idle_rss_bytes":null,"peak_rss_bytes":null,"end_rss_bytes":null,` +
+		`"user_bytes_per_conn":null,"kernel_bytes_per_conn":null,"slope_bytes_per_hour":null},` +
+		`"messages":{"sent":null,"delivered":null,"received":null,"offline":null,"dropped":null,"gone":null,` +
+		`"missing":null,"duplicated":null,"reordered":null},` +
+		`"latency_ms":{"p50":null,"p90":null,"p99":null,"p999":null,"max":null},` +
+		`"rate":{"asked":0,"achieved":null},"verdict":"inconclusive","reasons":[`
+	if !strings.HasPrefix(string(b), want) {
+		t.Errorf("summary.json of no evidence is\n%s\nwant it to begin with\n%s", b, want)
+	}
+}
+
+func TestTableGolden(t *testing.T) {
+	bad := goodEvidence()
+	bad.Interrupted = "The run was interrupted in its traffic phase, after 12 of 60 s, so neither loss nor rate are those of a whole run."
+	bad.Flood.Failed, bad.Flood.Open, bad.Msggen.Rate = 12, 9_988, 851
+	for i := range bad.Samples {
+		bad.Samples[i].Kernel = -1
+	}
+	for name, e := range map[string]Evidence{"pass": goodEvidence(), "interrupted": bad} {
+		var out strings.Builder
+		if err := Table(&out, Summarize(e)); err != nil {
+			t.Fatal(err)
+		}
+		golden := "testdata/" + name + ".golden.txt"
+		if *update {
+			if err := os.WriteFile(golden, []byte(out.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); got != strings.ReplaceAll(string(want), "\r\n", "\n") {
+			t.Errorf("the table of %s is\n%s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
+func TestNumbersForPeople(t *testing.T) {
+	for n, want := range map[float64]string{0: "0 B", 184.4: "184 B", 999: "999 B", 1000: "1.0 KB", 3994: "3.9 KB", 10 << 20: "10 MB",
+		9.96 * (1 << 20): "10 MB", -2 << 20: "-2.0 MB", 1.92e9: "1.8 GB", 5e18: "4547474 TB"} {
+		if got := Bytes(n); got != want {
+			t.Errorf("Bytes(%v) is %q, want %q", n, got, want)
+		}
+	}
+	for n, want := range map[float64]string{0: "0", 999.96: "1,000", 1234567.84: "1,234,567.8", -1234: "-1,234", -123: "-123"} {
+		if got := decimal(n); got != want {
+			t.Errorf("decimal(%v) is %q, want %q", n, got, want)
+		}
+	}
+}
