@@ -316,3 +316,63 @@ func TestConcurrentSameSession(t *testing.T) {
 		t.Errorf("all logged out: %+v", st)
 	}
 }
+
+// TestSameHash uses pairs of textual ids with the same 31 bits of hash, which only their text tells apart.
+func TestSameHash(t *testing.T) {
+	got := map[Session]int{}
+	r := NewLocal(func(s Session, _ []byte, _ uint64) { got[s]++ })
+	seen := map[uint32]int{}
+	name := func(i int) []byte { return fmt.Appendf(nil, "id-of-two-blocks-and-number-%d", i) }
+	pairs := 0
+	for i := 0; pairs < 3; i++ {
+		k, err := r.parse(name(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, ok := seen[k.hash]
+		seen[k.hash] = i
+		if !ok {
+			continue
+		}
+		pairs++
+		a, b := Session(2*pairs), Session(2*pairs+1)
+		if err := r.Login(name(i), a); err != nil {
+			t.Fatal(err)
+		}
+		if rec, err := r.Send(name(other), nil, 0); err != nil || rec.Sessions != 0 {
+			t.Errorf("message for %s reached a holder of %s", name(other), name(i))
+		}
+		if err := r.Login(name(other), b); err != nil {
+			t.Fatal(err)
+		}
+		for s, id := range map[Session][]byte{a: name(i), b: name(other)} {
+			clear(got)
+			if rec, err := r.Send(id, nil, 0); err != nil || rec.Sessions != 1 || got[s] != 1 {
+				t.Errorf("message for %s reached %v, want session %d", id, got, s)
+			}
+		}
+	}
+	check(t, r)
+}
+
+func TestText(t *testing.T) {
+	var m memory
+	ids := goodIDs()
+	slots := make([]uint32, len(ids))
+	for i, id := range ids {
+		slots[i] = m.putText([]byte(id))
+	}
+	for i, slot := range slots {
+		for k, id := range ids {
+			if m.isText(slot, []byte(id)) != (i == k) {
+				t.Errorf("the text of %q is said to be %q: %v", ids[i], id, i != k)
+			}
+		}
+	}
+	for _, slot := range slots {
+		m.dropText(slot)
+	}
+	if n := m.blocks.Len(); n != 0 {
+		t.Errorf("%d blocks are left", n)
+	}
+}

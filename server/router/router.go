@@ -8,7 +8,7 @@
 // Memory is what decides its shape, because a comet server is mostly people who wait. A login is one record of 28 bytes
 // without pointers in a slab, threaded into two chains: by id and by session. With its share of both indexes it costs
 // about 32 bytes, a textual id of up to 20 bytes 24 more, nothing is doubled when it grows, and the garbage collector has
-// nothing to look at. A router that nobody uses costs 5 KB. docs/design/router.md in the project has the layout, the
+// nothing to look at. A router that nobody uses takes 4 KB. docs/design/router.md in the project has the layout, the
 // order of locks and the measured figures.
 //
 //	router.go  the contract, what an id is
