@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"cometctl/report"
@@ -102,7 +103,15 @@ func (c *conductor) ramp(ctx context.Context) error {
 	return c.await(ctx, 0, func() bool { return c.now.Phase != "" && c.now.Phase != phaseRamp })
 }
 
-func (c *conductor) idle(ctx context.Context) error { return c.pass(ctx, c.plan.idle) }
+// idle lasts as long as planned and, on a machine so busy that memlog comes late,
+// until there is a sample of it.
+func (c *conductor) idle(ctx context.Context) error {
+	rows := c.samples
+	if err := c.pass(ctx, c.plan.idle); err != nil {
+		return err
+	}
+	return c.await(ctx, readyLimit+c.cfg.Interval, func() bool { return c.samples > rows+1 })
+}
 
 func (c *conductor) traffic(ctx context.Context) error {
 	p, err := c.start(msggen, msggenArgs(c.cfg, c.plan, c.ready.Admin))
@@ -182,9 +191,9 @@ func (c *conductor) stop(name string) {
 		return
 	}
 	ended := func() bool { return p.ended }
-	p.told = true
 	err := p.interrupt()
-	if err == nil {
+	p.told = err == nil
+	if err == nil || errors.Is(err, os.ErrProcessDone) {
 		err = c.await(context.Background(), stopLimit, ended)
 	}
 	if p.ended {

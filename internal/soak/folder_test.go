@@ -1,0 +1,192 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"cometctl/internal/rlimit"
+	"cometctl/report"
+)
+
+func TestCreateFolder(t *testing.T) {
+	base := t.TempDir()
+	file := filepath.Join(base, "file")
+	full := filepath.Join(base, "full")
+	if err := errors.Join(os.WriteFile(file, nil, 0o666), os.Mkdir(full, 0o777), os.WriteFile(filepath.Join(full, "summary.json"), []byte("{}"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path   string
+		refuse string
+	}{
+		{filepath.Join(base, "new"), ""},
+		{filepath.Join(base, "new"), ""}, // made above, still empty
+		{filepath.Join(base, "a", "b"), ""},
+		{full, "it holds summary.json"},
+		{file, "it is a file"},
+	} {
+		dir, err := createFolder(c.path)
+		if c.refuse == "" {
+			if err != nil || string(dir) != c.path {
+				t.Errorf("%s: %q, %v", c.path, dir, err)
+			}
+		} else if !errors.Is(err, ErrNotEmpty) || !strings.Contains(err.Error(), c.refuse) || !strings.Contains(err.Error(), c.path) {
+			t.Errorf("%s: %v, want ErrNotEmpty and %q", c.path, err, c.refuse)
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(full, "summary.json")); err != nil || string(text) != "{}" {
+		t.Errorf("what was there is now %q, %v", text, err)
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	limit, err := rlimit.Read()
+	if err != nil || limit.Hard == rlimit.Unlimited {
+		t.Skip("there is no limit to run into")
+	}
+	dir := filepath.Join(t.TempDir(), "soak")
+	_, err = Run(t.Context(), Config{Conns: int(limit.Hard) + 1, Dir: dir, Program: "/nowhere"})
+	var short *rlimit.Shortage
+	if !errors.As(err, &short) || !strings.HasPrefix(err.Error(), "soak: ") {
+		t.Errorf("%v, want a shortage", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the folder was made all the same")
+	}
+}
+
+// testFolder is a folder as a good run leaves it: first sample at 1000.9 s, empty from
+// 1000.5 to 1003.5, ramp to 1004.5, idle to 1007.5, traffic to 1010.5.
+var testFolder = map[string]string{
+	manifestFile: `{"format":1,"asked":{"conns":2,"rate":3},"first_sample_ns":1000900000000,"phases":[
+		{"name":"empty","from_ns":1000500000000,"to_ns":1003500000000},
+		{"name":"ramp","from_ns":1003500000000,"to_ns":1004500000000},
+		{"name":"idle","from_ns":1004500000000,"to_ns":1007500000000},
+		{"name":"traffic","from_ns":1007500000000,"to_ns":1010500000000},
+		{"name":"drain","from_ns":1010500000000}]}`,
+	flood + ".json":  `{"asked":2,"open":1,"failed":0,"closed_early":1,"messages":8,"duplicated":1,"latency_ms":null}`,
+	msggen + ".json": `{"sent":9,"accepted":9,"rate":3}`,
+	statsFile:        `{"conns":1,"ledger":{"sent":9,"delivered":8,"gone":1}}`,
+	logFile: "# columns: date epoch rss_kb conns elapsed_s anon_kb pss_kb slab_kb sockbuf_kb\n" +
+		"x\t1000\t100\t0\t0.000\t1\t1\t50\t4\n" +
+		"x\t1002\t101\t0\t2.000\t1\t1\t50\t4\n" +
+		"x\t1004\t150\t2\t4.000\t1\t1\t60\n" +
+		"x\t1006\t152\t2\t6.000\t1\t1\t\t\n" +
+		"x\t1010\t160",
+}
+
+func writeFolder(t *testing.T, files map[string]string, except ...string) folder {
+	dir := folder(t.TempDir())
+	for name, text := range files {
+		if err := os.WriteFile(dir.path(name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range except {
+		os.Remove(dir.path(name))
+	}
+	return dir
+}
+
+func TestEvidence(t *testing.T) {
+	e, err := writeFolder(t, testFolder).evidence()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(ms int64) time.Time { return time.UnixMilli(ms) }
+	want := report.Evidence{
+		Asked: report.Asked{Conns: 2, Rate: 3},
+		Phases: report.Phases{
+			Empty:   report.Span{From: at(1000500), To: at(1003500)},
+			Idle:    report.Span{From: at(1004500), To: at(1007500)},
+			Traffic: report.Span{From: at(1007500), To: at(1010500)},
+		},
+		Samples: []report.Sample{
+			{Time: at(1000900), RSS: 100 << 10, Kernel: 54 << 10},
+			{Time: at(1002900), RSS: 101 << 10, Kernel: 54 << 10},
+			{Time: at(1004900), RSS: 150 << 10, Kernel: 60 << 10, Conns: 2}, // by whole seconds it would belong to the ramp
+			{Time: at(1006900), RSS: 152 << 10, Kernel: -1, Conns: 2},
+		},
+		Flood:      &report.FloodResult{Asked: 2, Open: 2, ClosedEarly: 1, Messages: 9, Duplicated: 1},
+		Msggen:     &report.MsggenResult{Sent: 9, Accepted: 9, Rate: 3},
+		Ledger:     &report.Ledger{Sent: 9, Delivered: 8, Gone: 1},
+		ClientHere: true,
+	}
+	if !reflect.DeepEqual(e, want) {
+		t.Errorf("evidence\n%+v\nwant\n%+v", e, want)
+	}
+}
+
+// What a killed run leaves behind is evidence too: less of it.
+func TestEvidenceThatIsNotWhole(t *testing.T) {
+	for _, name := range []string{flood + ".json", msggen + ".json", statsFile, logFile} {
+		dir := writeFolder(t, testFolder, name)
+		e, err := dir.evidence()
+		if err != nil {
+			t.Errorf("without %s: %v", name, err)
+		}
+		if got := [4]bool{e.Flood == nil, e.Msggen == nil, e.Ledger == nil, e.Samples == nil}; got !=
+			[4]bool{name == flood+".json", name == msggen+".json", name == statsFile, name == logFile} {
+			t.Errorf("without %s: absent are %v", name, got)
+		}
+		if name == logFile {
+			continue
+		}
+		if err := os.WriteFile(dir.path(name), []byte(testFolder[name][:20]), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := dir.evidence(); err != nil || !reflect.DeepEqual(again, e) {
+			t.Errorf("a torn %s is not like none: %v", name, err)
+		}
+	}
+	if _, err := writeFolder(t, testFolder, manifestFile).evidence(); err == nil || !strings.Contains(err.Error(), manifestFile) {
+		t.Errorf("without a manifest: %v", err)
+	}
+}
+
+func TestAudit(t *testing.T) {
+	for _, c := range []struct {
+		ledger report.Ledger
+		want   string
+	}{
+		{report.Ledger{}, ""},
+		{report.Ledger{Sent: 15, Delivered: 1, Offline: 2, Dropped: 3, Gone: 4, Pending: 5}, ""},
+		{report.Ledger{Sent: 16, Delivered: 1, Offline: 2, Dropped: 3, Gone: 4, Pending: 5},
+			"The server's ledger does not add up: 16 sent, but 1 delivered + 2 offline + 3 dropped + 4 gone + 5 pending = 15."},
+	} {
+		if got := strings.Join(audit(c.ledger), "|"); got != c.want {
+			t.Errorf("%+v: %q", c.ledger, got)
+		}
+	}
+}
+
+// The summary follows from the folder alone, and twice the same.
+func TestConclude(t *testing.T) {
+	dir := writeFolder(t, testFolder)
+	first, err := conclude(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Verdict != report.Fail || *first.Memory.UserPerConn != 25856 { // (median of 150 and 152 KB - that of 100 and 101) / 2
+		t.Errorf("summary %+v, %v", first, *first.Memory.UserPerConn)
+	}
+	text, err := os.ReadFile(dir.path(summaryFile))
+	if err != nil || !strings.Contains(string(text), `"verdict": "fail"`) {
+		t.Errorf("summary.json: %s, %v", text, err)
+	}
+	if png, err := os.ReadFile(dir.path(pictureFile)); err != nil || !strings.HasPrefix(string(png), "\x89PNG") {
+		t.Errorf("no picture: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	second, err := conclude(ctx, dir)
+	if !errors.Is(err, ErrInterrupted) || !reflect.DeepEqual(first, second) {
+		t.Errorf("again: %+v, %v", second, err)
+	}
+}

@@ -1,0 +1,272 @@
+package soak
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"cometctl/report"
+)
+
+// TestMain makes the test binary stand in for cometctl: called with the name of a
+// piece as its first argument it plays that piece, with real processes, pipes and
+// signals, and with invented numbers. Called with conductSoak it conducts.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case serve, mem, flood, msggen:
+			play(os.Args[1], os.Args[2:])
+			os.Exit(0)
+		case conductSoak:
+			_, err := Run(context.Background(), Config{Conns: 10, Rate: 10, Duration: 6 * time.Second,
+				Interval: 100 * time.Millisecond, Dir: os.Args[2], Program: os.Args[0]})
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+const conductSoak = "conduct-soak"
+
+// play plays a piece until its work is done or it is interrupted. A piece named in
+// SOAK_TEST_DIES dies after it has begun.
+func play(name string, args []string) {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt)
+	if strings.Contains(os.Getenv("SOAK_TEST_DIES"), name) {
+		fmt.Fprintln(os.Stderr, name+": out of luck")
+		os.Exit(2)
+	}
+	var row, done <-chan time.Time
+	switch name {
+	case serve:
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err)
+		}
+		go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintln(w, `{"ledger":{"sent":3,"delivered":3}}`)
+		}))
+		fmt.Printf("{\"listen\":%q,\"admin\":%q,\"pid\":%d}\n", l.Addr(), l.Addr(), os.Getpid())
+	case msggen:
+		done = time.After(argDuration(args, "--duration"))
+	}
+	row = time.Tick(50 * time.Millisecond)
+	log, began := os.Stdout, time.Now()
+	for n := 0; ; n++ {
+		switch name {
+		case mem:
+			if n == 0 {
+				log, _ = os.Create(args[len(args)-1])
+				fmt.Fprintln(log, "# columns: date epoch rss_kb conns elapsed_s")
+			}
+			for _, w := range []*os.File{os.Stdout, log} {
+				fmt.Fprintf(w, "x\t%d\t%d\t10\t%.3f\n", time.Now().Unix(), 5000+n, time.Since(began).Seconds())
+			}
+		case flood:
+			fmt.Fprintln(os.Stderr, `{"open":10,"messages":3,"phase":"hold"}`)
+		case msggen:
+			fmt.Fprintln(os.Stderr, `{"sent":3}`)
+		}
+		select {
+		case <-row:
+			continue
+		case <-done:
+		case <-stop:
+		}
+		break
+	}
+	switch name {
+	case flood:
+		fmt.Println(`{"asked":10,"open":10,"messages":3}`)
+	case msggen:
+		fmt.Println(`{"sent":3,"accepted":3,"rate":10}`)
+	}
+}
+
+func argDuration(args []string, flag string) time.Duration {
+	for i, a := range args {
+		if a == flag {
+			d, err := time.ParseDuration(args[i+1])
+			if err != nil {
+				panic(err)
+			}
+			return d
+		}
+	}
+	panic(flag + " is missing")
+}
+
+func testConfig(t *testing.T) Config {
+	return Config{Conns: 10, Rate: 10, Duration: 200 * time.Millisecond, Interval: 50 * time.Millisecond,
+		Dir: filepath.Join(t.TempDir(), "soak"), Program: os.Args[0], Version: "test"}
+}
+
+func readManifest(t *testing.T, dir string) Manifest {
+	t.Helper()
+	var m Manifest
+	text, err := os.ReadFile(filepath.Join(dir, manifestFile))
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestRunWithProcesses(t *testing.T) {
+	cfg := testConfig(t)
+	s, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Verdict != report.Pass || *s.Messages.Sent != 3 || *s.Messages.Missing != 0 || *s.Conns.Peak != 10 {
+		t.Errorf("verdict %s %q", s.Verdict, s.Reasons)
+	}
+	for _, name := range []string{manifestFile, summaryFile, statsFile, logFile, pictureFile, "serve.json", "serve.log",
+		"flood.json", "flood.log", "msggen.json", "msggen.log", "memlog.log"} {
+		if _, err := os.Stat(filepath.Join(cfg.Dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	m := readManifest(t, cfg.Dir)
+	if m.Version != "test" || len(m.Pieces) != 4 || len(m.Phases) != 5 || m.Asked.IntervalS != 0.05 {
+		t.Errorf("manifest %+v", m)
+	}
+}
+
+func TestProcessThatDies(t *testing.T) {
+	for _, name := range []string{serve, mem, flood, msggen} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("SOAK_TEST_DIES", name)
+			s, err := Run(t.Context(), testConfig(t))
+			want := report.Inconclusive
+			if name == serve {
+				want = report.Fail
+			}
+			if err != nil || s.Verdict != want || !strings.Contains(strings.Join(s.Reasons, "\n"), name+": out of luck") {
+				t.Errorf("%v, verdict %s, want %s, %q", err, s.Verdict, want, s.Reasons)
+			}
+		})
+	}
+}
+
+func TestProgramThatIsNotThere(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Program = filepath.Join(t.TempDir(), "nothing")
+	if _, err := Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "starting serve") {
+		t.Errorf("%v, want an error that names serve", err)
+	}
+}
+
+func TestQuitKillsEveryPiece(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Duration = 6 * time.Second
+	quit := make(chan struct{})
+	cfg.Quit = quit
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg.Progress = func(p Progress) {
+		if p.Phase == phaseTraffic && ctx.Err() == nil {
+			cancel()
+			close(quit)
+		}
+	}
+	began := time.Now()
+	s, err := Run(ctx, cfg)
+	if !errors.Is(err, ErrInterrupted) || s.Verdict != report.Inconclusive {
+		t.Errorf("%v, %s", err, s.Verdict)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	checkGone(t, readManifest(t, cfg.Dir))
+}
+
+// kill -9 of the conductor leaves no piece behind.
+func TestKilledConductorLeavesNobody(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux kills the pieces of a conductor that was killed")
+	}
+	dir := filepath.Join(t.TempDir(), "soak")
+	cmd := exec.Command(os.Args[0], conductSoak, dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	var m Manifest
+	for deadline := time.Now().Add(10 * time.Second); len(m.Pieces) < 4; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the pieces never started: %+v", m)
+		}
+		if _, err := os.Stat(filepath.Join(dir, manifestFile)); err == nil {
+			m = readManifest(t, dir)
+		}
+	}
+	for _, p := range m.Pieces {
+		if !alive(p.PID) {
+			t.Fatalf("%s does not live; the test shows nothing", p.Name)
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	checkGone(t, m)
+}
+
+// checkGone waits a moment for the kernel and demands that no piece lives.
+func checkGone(t *testing.T, m Manifest) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return
+	}
+	if len(m.Pieces) == 0 {
+		t.Fatal("no piece was started")
+	}
+	for _, p := range m.Pieces {
+		for deadline := time.Now().Add(5 * time.Second); alive(p.PID); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("%s (pid %d) still lives", p.Name, p.PID)
+				syscall.Kill(p.PID, syscall.SIGKILL)
+				break
+			}
+		}
+	}
+}
+
+// alive reports whether a process runs; a zombie, that nobody waited for, does not.
+func alive(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+}
+
+func TestTail(t *testing.T) {
+	var last tail
+	for i := range 10 {
+		last.add(fmt.Appendf(nil, "line %d", i))
+		last.add([]byte(`{"open":1}`))
+		last.add(nil)
+	}
+	if got := strings.Join(last.lines, ","); got != "line 5,line 6,line 7,line 8,line 9" {
+		t.Errorf("last words %q", got)
+	}
+}
