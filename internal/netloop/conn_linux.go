@@ -1,0 +1,342 @@
+package netloop
+
+import (
+	"io"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"cometctl/internal/slab"
+	"golang.org/x/sys/unix"
+)
+
+// This file is what an epoll loop does with its connections; epoll_linux.go has the loop itself.
+
+const readable = unix.EPOLLIN | unix.EPOLLHUP | unix.EPOLLERR
+
+// event handles one readiness event. The slot may have been freed, or serve another connection, since the kernel queued
+// the event: the generation tells.
+func (l *eloop) event(ev *unix.EpollEvent) {
+	slot, gen := uint32(ev.Fd), uint32(ev.Pad)
+	switch {
+	case slot >= slotListener:
+		l.accept(int(slot - slotListener))
+		return
+	case slot == slotWake:
+		var b [8]byte
+		sysRead(int32(l.evfd), b[:])
+		return
+	}
+	r := l.recs.At(slot)
+	if r.gen != gen || r.state == stateFree {
+		return
+	}
+	if r.state == stateDialing {
+		if !l.connected(slot, r) {
+			return
+		}
+	}
+	// Writing first would shorten nothing: reading can only add output. Reading comes before hang-up is judged, because
+	// the peer's last bytes may stand in the queue behind it.
+	if ev.Events&readable != 0 {
+		l.read(slot)
+	}
+	if r.gen == gen && ev.Events&unix.EPOLLOUT != 0 && r.out&backlogBit != 0 {
+		l.drain(slot)
+	}
+}
+
+// connected ends the dial of a connection: true when it stands.
+func (l *eloop) connected(slot slab.Slot, r *record) bool {
+	if e := socketError(r.fd); e != 0 {
+		l.Close(l.conn(slot), os.NewSyscallError("connect", e))
+		return false
+	}
+	l.watch(slot, unix.EPOLLIN)
+	r.state = stateOpen
+	c := l.conn(slot)
+	l.h.Opened(l, c)
+	return l.live(c) != nil
+}
+
+// openFresh tells about the dials that stood at once. Their handlers may dial again.
+func (l *eloop) openFresh() {
+	for i := 0; i < len(l.fresh); i++ {
+		if l.live(l.fresh[i]) != nil {
+			l.h.Opened(l, l.fresh[i])
+		}
+	}
+	l.fresh = l.fresh[:0]
+}
+
+func (l *eloop) watch(slot slab.Slot, events uint32) {
+	r := l.recs.At(slot)
+	sysEpollCtl(l.ep, unix.EPOLL_CTL_MOD, r.fd, events, slot, r.gen)
+}
+
+// read takes what has arrived, once: with level-triggered events the rest comes in the next turn, after the others.
+func (l *eloop) read(slot slab.Slot) {
+	r := l.recs.At(slot)
+	n, e := sysRead(r.fd, l.buf)
+	c := l.conn(slot)
+	switch {
+	case e == unix.EAGAIN || e == unix.EINTR:
+	case e != 0:
+		l.Close(c, os.NewSyscallError("read", e))
+	case n == 0 && r.state == stateEnding && r.out != 0:
+		r.flags |= flagPeerEOF // it may still read; an end of file stays readable, so do not ask for it again
+		l.watch(slot, unix.EPOLLOUT)
+	case n == 0:
+		l.Close(c, io.EOF)
+	case r.state == stateOpen:
+		l.h.Readable(l, c, l.buf[:n])
+	}
+}
+
+// Dial implements Loop.
+func (l *eloop) Dial(to, from netip.AddrPort) (Conn, error) {
+	if l.closed {
+		return 0, ErrClosed
+	}
+	fd, done, err := sysDial(to, from)
+	if err != nil {
+		return 0, err
+	}
+	c, err := l.adopt(fd, stateOpen)
+	if err != nil {
+		return 0, err
+	}
+	if done {
+		l.fresh = append(l.fresh, c)
+		return c, nil
+	}
+	l.recs.At(c.Slot()).state = stateDialing
+	l.watch(c.Slot(), unix.EPOLLOUT)
+	return c, nil
+}
+
+// adopt gives a socket a record and puts it into the epoll set.
+func (l *eloop) adopt(fd int32, st state) (Conn, error) {
+	slot := l.alloc(st)
+	r := l.recs.At(slot)
+	r.fd = fd
+	if e := sysEpollCtl(l.ep, unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN, slot, r.gen); e != 0 {
+		l.release(slot)
+		sysClose(fd)
+		return 0, os.NewSyscallError("epoll_ctl", e) // ENOSPC: fs.epoll.max_user_watches; ENOMEM
+	}
+	return l.conn(slot), nil
+}
+
+// Write implements Loop.
+func (l *eloop) Write(c Conn, b []byte, units int) bool {
+	r := l.live(c)
+	if r == nil || r.state != stateOpen {
+		return false
+	}
+	pending := l.pending(r)
+	if pending > 0 && pending+len(b) > l.cfg.MaxPending {
+		if r.out&backlogBit != 0 {
+			return false
+		}
+		// Staged bytes are pending only because the turn is not over: give the kernel its chance before refusing.
+		slot := c.Slot()
+		if units, e := l.push(slot); e != 0 {
+			return false
+		} else if units > 0 {
+			l.early = append(l.early, early{c, units})
+		}
+		if pending = l.pending(r); pending > 0 && pending+len(b) > l.cfg.MaxPending {
+			return false
+		}
+	}
+	if r.out&backlogBit != 0 {
+		l.backlogs.get(r.out).add(b, units)
+		return true
+	}
+	if r.out == 0 {
+		l.stage.dirty = append(l.stage.dirty, c.Slot())
+	}
+	r.out = l.stage.add(r.out, b, units)
+	return true
+}
+
+// Pending implements Loop.
+func (l *eloop) Pending(c Conn) int {
+	if r := l.live(c); r != nil {
+		return l.pending(r)
+	}
+	return 0
+}
+
+func (l *eloop) pending(r *record) int {
+	switch {
+	case r.out == 0:
+		return 0
+	case r.out&backlogBit != 0:
+		return l.backlogs.get(r.out).pending()
+	}
+	return int(l.stage.parts[r.out-1].total)
+}
+
+// flush writes what the turn has staged: one system call for each connection. Handlers that are told so may write again.
+func (l *eloop) flush() {
+	for i := 0; i < len(l.stage.dirty) || len(l.early) > 0; i++ {
+		l.tellEarly(0)
+		if i >= len(l.stage.dirty) {
+			break
+		}
+		slot := l.stage.dirty[i]
+		r := l.recs.At(slot)
+		if r.out == 0 || r.out&backlogBit != 0 {
+			continue // closed, or written early
+		}
+		c := l.conn(slot)
+		units, e := l.push(slot)
+		if e != 0 {
+			l.Close(c, os.NewSyscallError("write", e))
+			continue
+		}
+		if units > 0 {
+			l.h.Wrote(l, c, units)
+		}
+		l.settle(c)
+	}
+	l.stage.reset()
+}
+
+// tellEarly reports the writes that could not wait for the end of the turn: all of them, or those of c.
+func (l *eloop) tellEarly(c Conn) {
+	for i := 0; i < len(l.early); i++ {
+		if e := l.early[i]; e.units > 0 && (c == 0 || c == e.c) {
+			l.early[i].units = 0
+			l.h.Wrote(l, e.c, e.units)
+		}
+	}
+	if c == 0 {
+		l.early = l.early[:0]
+	}
+}
+
+// push writes a connection's staged bytes and makes what the kernel did not take its backlog. It returns the units of the
+// writes that left whole. On an error everything stays staged.
+func (l *eloop) push(slot slab.Slot) (units int, e syscall.Errno) {
+	r := l.recs.At(slot)
+	buf := l.stage.gather(r.out, &l.scratch)
+	n, e := sysSend(r.fd, buf)
+	if e == unix.EAGAIN || e == unix.EINTR {
+		n, e = 0, 0
+	}
+	if e != 0 {
+		return 0, e
+	}
+	staged, left := r.out, n
+	r.out = 0
+	var b *backlog
+	l.stage.each(staged, func(p *part) {
+		if left >= int(p.n) {
+			left -= int(p.n)
+			units += int(p.units)
+			return
+		}
+		if b == nil {
+			r.out = l.backlogs.take()
+			b = l.backlogs.get(r.out)
+		}
+		b.add(l.stage.bytes[p.off+uint32(left):p.off+p.n], int(p.units))
+		left = 0
+	})
+	if b != nil {
+		l.watch(slot, unix.EPOLLIN|unix.EPOLLOUT)
+	}
+	return units, 0
+}
+
+// drain goes on with a backlog.
+func (l *eloop) drain(slot slab.Slot) {
+	r := l.recs.At(slot)
+	b := l.backlogs.get(r.out)
+	n, e := sysSend(r.fd, b.buf[b.off:])
+	if e == unix.EAGAIN || e == unix.EINTR {
+		return
+	}
+	c := l.conn(slot)
+	if e != 0 {
+		l.Close(c, os.NewSyscallError("write", e))
+		return
+	}
+	units := b.advance(n)
+	if b.pending() == 0 {
+		l.backlogs.giveBack(r.out)
+		r.out = 0
+		l.watch(slot, unix.EPOLLIN)
+	}
+	if units > 0 {
+		l.h.Wrote(l, c, units)
+	}
+	l.settle(c)
+}
+
+// settle half-closes an ending connection once its output has left.
+func (l *eloop) settle(c Conn) {
+	r := l.live(c)
+	if r == nil || r.state != stateEnding || r.out != 0 || r.flags&flagHalfShut != 0 {
+		return
+	}
+	if r.flags&flagPeerEOF != 0 {
+		l.Close(c, io.EOF)
+		return
+	}
+	r.flags |= flagHalfShut
+	sysShutdown(r.fd)
+}
+
+// End implements Loop.
+func (l *eloop) End(c Conn) {
+	r := l.live(c)
+	if r == nil || r.state == stateEnding {
+		return
+	}
+	if r.state == stateDialing {
+		l.Close(c, ErrClosed)
+		return
+	}
+	l.setDeadline(c.Slot(), l.cfg.Linger)
+	r.state = stateEnding
+	l.settle(c)
+}
+
+// expired ends a connection whose End took too long, and tells the handler about all other deadlines.
+func (l *eloop) expired(slot slab.Slot) {
+	c := l.conn(slot)
+	if l.recs.At(slot).state == stateEnding {
+		l.Close(c, ErrLinger)
+		return
+	}
+	l.h.Expired(l, c)
+}
+
+// Close implements Loop.
+func (l *eloop) Close(c Conn, err error) {
+	r := l.live(c)
+	if r == nil {
+		return
+	}
+	if len(l.early) > 0 {
+		l.tellEarly(c)
+		if r = l.live(c); r == nil {
+			return
+		}
+	}
+	units := 0
+	switch {
+	case r.out&backlogBit != 0:
+		units = l.backlogs.get(r.out).units()
+		l.backlogs.giveBack(r.out)
+	case r.out != 0:
+		l.stage.each(r.out, func(p *part) { units += int(p.units) })
+	}
+	sysClose(r.fd) // leaves the epoll set with it
+	l.release(c.Slot())
+	l.h.Closed(l, c, err, units)
+}

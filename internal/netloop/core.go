@@ -1,0 +1,205 @@
+package netloop
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cometctl/internal/slab"
+)
+
+// record is what an idle connection costs in its loop. It holds no pointer, so the collector never scans the slab.
+type record struct {
+	fd    int32     // epoll: descriptor
+	gen   uint32    // generation of the slot; survives the record, so that old Conns are recognised
+	out   uint32    // epoll: staged or backlogged output, see output_linux.go; 0 is none
+	due   uint32    // tick of the deadline, 0 is none
+	next  slab.Slot // neighbours in the bucket of the wheel
+	prev  slab.Slot
+	state state
+	flags flags
+}
+
+type state uint8
+
+const (
+	stateFree    state = iota
+	stateDialing       // connect is on its way
+	stateOpen          // reads and writes
+	stateEnding        // End was called: output leaves, input is dropped
+)
+
+type flags uint8
+
+const (
+	flagWantOut  flags = 1 << iota // EPOLLOUT is asked for
+	flagHalfShut                   // our direction is shut down
+	flagPeerEOF                    // the peer's direction has ended
+)
+
+// core is what a loop is in both engines: the turn, the mailbox, the records and their deadlines. Everything but mail
+// and turn belongs to whoever has the turn.
+type core struct {
+	h     Handler
+	self  Loop                 // the engine's loop around this core
+	index int                  //
+	clock func() time.Duration // monotonic, since the engine was made
+	now   time.Duration        // of this turn
+	recs  slab.Slab[record]
+	wheel wheel
+	mail  mailbox
+	turn  turn
+	run   func() // one turn without readiness events; the caller has the turn
+	wake  func() // makes the loop's own goroutine take a turn
+}
+
+// inlinePosts is how much posted work a publisher does itself when the loop sleeps. Doing it saves the wake-up of
+// another thread, which costs more than the writes; with more than this, two cores are faster than one.
+const inlinePosts = 32
+
+func (l *core) Index() int         { return l.index }
+func (l *core) Now() time.Duration { return l.now }
+
+// live returns the record of c, or nil when c has ended.
+func (l *core) live(c Conn) *record {
+	slot := c.Slot()
+	if slot == 0 || slot >= l.recs.End() {
+		return nil
+	}
+	r := l.recs.At(slot)
+	if r.gen != c.gen() || r.state == stateFree {
+		return nil
+	}
+	return r
+}
+
+func (l *core) conn(slot slab.Slot) Conn { return makeConn(l.index, l.recs.At(slot).gen, slot) }
+
+func (l *core) alloc(st state) slab.Slot {
+	slot := l.recs.Alloc()
+	l.recs.At(slot).state = st
+	return slot
+}
+
+// release frees a record. Only its generation stays, one further, so that a Conn made before names nobody.
+func (l *core) release(slot slab.Slot) {
+	l.wheel.remove(&l.recs, slot)
+	gen := (l.recs.At(slot).gen + 1) & (1<<genBits - 1)
+	l.recs.Free(slot)
+	l.recs.At(slot).gen = gen
+}
+
+// SetDeadline implements Loop.
+func (l *core) SetDeadline(c Conn, d time.Duration) {
+	if r := l.live(c); r != nil && r.state != stateEnding {
+		l.setDeadline(c.Slot(), d)
+	}
+}
+
+func (l *core) setDeadline(slot slab.Slot, d time.Duration) {
+	l.wheel.remove(&l.recs, slot)
+	if d > 0 {
+		l.wheel.insert(&l.recs, slot, l.now+d)
+	}
+}
+
+// expire calls f for every connection whose deadline has passed, after clearing it.
+func (l *core) expire(f func(slab.Slot)) {
+	for {
+		slot := l.wheel.pop(&l.recs, l.now)
+		if slot == 0 {
+			return
+		}
+		f(slot)
+	}
+}
+
+// Conns implements Loop.
+func (l *core) Conns(f func(Conn) bool) {
+	for slot := slab.Slot(1); slot < l.recs.End(); slot++ {
+		if l.recs.At(slot).state != stateFree && !f(l.conn(slot)) {
+			return
+		}
+	}
+}
+
+// deliver hands over the mail; full says when the turn has staged so much that it must be written before more is added.
+func (l *core) deliver(full func() bool, flush func()) {
+	if l.mail.empty() {
+		return
+	}
+	b := l.mail.take()
+	for i := range b.posts {
+		p := &b.posts[i]
+		if p.fn {
+			b.fns[p.off](l.self)
+			continue
+		}
+		r := l.live(p.conn)
+		l.h.Posted(l.self, p.conn, b.bytes[p.off:p.off+p.n], p.tag, r != nil && r.state == stateOpen)
+		if full() {
+			flush()
+		}
+	}
+	l.mail.giveBack(b)
+}
+
+// kick lets mail be seen. Whoever has the turn looks into the mailbox again before it lets go, so a busy loop needs no
+// wake-up at all.
+func (l *core) kick() {
+	if l.mail.empty() || !l.turn.tryEnter() {
+		return
+	}
+	if l.mail.len() > inlinePosts {
+		l.turn.leave()
+		l.wake()
+		return
+	}
+	l.run()
+	l.leave(false)
+}
+
+// leave ends a turn. Mail that came in the meantime is the leaver's to deliver (the loop's own goroutine) or to announce
+// (a publisher that stood in for it).
+func (l *core) leave(own bool) {
+	for {
+		l.turn.leave()
+		if l.mail.empty() {
+			return
+		}
+		if !own {
+			l.wake()
+			return
+		}
+		if !l.turn.tryEnter() {
+			return
+		}
+		l.run()
+	}
+}
+
+// post and do implement Engine.Post and Engine.Do for this loop.
+func (l *core) post(c Conn, b []byte, tag uint64) { l.mail.put(c, b, tag, l.wake) }
+
+func (l *core) do(f func(Loop)) {
+	l.mail.putFunc(f)
+	l.kick()
+}
+
+// turn is the right to touch a loop. held lets a publisher see that somebody has it without the memory-order questions
+// of a mutex's fast path: post, then look at held; the holder clears held, then looks at the mail. One of them sees.
+type turn struct {
+	mu   sync.Mutex
+	held atomic.Bool
+}
+
+func (t *turn) enter() { t.mu.Lock(); t.held.Store(true) }
+func (t *turn) leave() { t.held.Store(false); t.mu.Unlock() }
+
+func (t *turn) tryEnter() bool {
+	if t.held.Load() || !t.mu.TryLock() {
+		return false
+	}
+	t.held.Store(true)
+	return true
+}

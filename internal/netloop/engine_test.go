@@ -1,0 +1,566 @@
+package netloop
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+)
+
+// One suite for both engines: each test is run once per engine that this system has.
+func eachEngine(t *testing.T, f func(t *testing.T, engine string)) {
+	for _, e := range Engines() {
+		t.Run(e, func(t *testing.T) { f(t, e) })
+	}
+}
+
+// script is a Handler made of functions; those that are nil do nothing.
+type script struct {
+	opened   func(Loop, Conn)
+	readable func(Loop, Conn, []byte)
+	posted   func(Loop, Conn, []byte, uint64, bool)
+	wrote    func(Loop, Conn, int)
+	expired  func(Loop, Conn)
+	closed   func(Loop, Conn, error, int)
+}
+
+func (s *script) Opened(l Loop, c Conn) {
+	if s.opened != nil {
+		s.opened(l, c)
+	}
+}
+func (s *script) Readable(l Loop, c Conn, b []byte) {
+	if s.readable != nil {
+		s.readable(l, c, b)
+	}
+}
+func (s *script) Posted(l Loop, c Conn, b []byte, tag uint64, alive bool) {
+	if s.posted != nil {
+		s.posted(l, c, b, tag, alive)
+	}
+}
+func (s *script) Wrote(l Loop, c Conn, units int) {
+	if s.wrote != nil {
+		s.wrote(l, c, units)
+	}
+}
+func (s *script) Expired(l Loop, c Conn) {
+	if s.expired != nil {
+		s.expired(l, c)
+	}
+}
+func (s *script) Closed(l Loop, c Conn, err error, units int) {
+	if s.closed != nil {
+		s.closed(l, c, err, units)
+	}
+}
+
+func start(t *testing.T, cfg Config, h Handler) (Engine, netip.AddrPort) {
+	t.Helper()
+	e, err := New(cfg, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	addr, err := e.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, addr
+}
+
+func dial(t *testing.T, addr netip.AddrPort) *net.TCPConn {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	return nc.(*net.TCPConn)
+}
+
+// recv waits for a value that a handler sends; a test that would hang fails instead.
+func recv[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
+func TestEcho(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		_, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
+			readable: func(l Loop, c Conn, b []byte) { l.Write(c, b, 0) },
+		})
+		var clients sync.WaitGroup
+		for i := range 20 {
+			nc := dial(t, addr)
+			want := bytes.Repeat([]byte(fmt.Sprintf("%d,", i)), 5000)
+			clients.Go(func() { nc.Write(want) })
+			clients.Go(func() {
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(nc, got); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("client %d: %v, echo differs: %t", i, err, !bytes.Equal(got, want))
+				}
+			})
+		}
+		clients.Wait()
+	})
+}
+
+// A reader that starts late gets every byte in order, and the units of the writes are reported exactly once.
+func TestPartialWritesKeepOrderAndUnits(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		const writes = 3000
+		opened := make(chan Conn, 1)
+		done := make(chan int, 1)
+		units := 0
+		var want bytes.Buffer
+		e, addr := start(t, Config{Engine: engine, Loops: 1, MaxPending: 64 << 20}, &script{
+			opened: func(l Loop, c Conn) { opened <- c },
+			wrote: func(l Loop, c Conn, n int) {
+				if units += n; units == writes {
+					done <- units
+				}
+			},
+		})
+		nc := dial(t, addr)
+		c := recv(t, opened)
+		rnd := rand.New(rand.NewPCG(1, 2))
+		turns := make(chan int, 1)
+		for range 10 { // several turns, so that staged bytes meet a backlog
+			e.Do(0, func(l Loop) {
+				for range writes / 10 {
+					b := bytes.Repeat([]byte{byte(rnd.IntN(256))}, 1+rnd.IntN(9000))
+					want.Write(b)
+					if !l.Write(c, b, 1) {
+						t.Error("write refused below the bound")
+					}
+				}
+				turns <- l.Pending(c)
+			})
+			recv(t, turns)
+		}
+		e.Do(0, func(l Loop) { turns <- l.Pending(c) })
+		if recv(t, turns) == 0 {
+			t.Error("nothing is pending: the test does not test what it should")
+		}
+		got := make([]byte, want.Len())
+		if _, err := io.ReadFull(nc, got); err != nil || !bytes.Equal(got, want.Bytes()) {
+			t.Fatalf("%v, same bytes: %t", err, bytes.Equal(got, want.Bytes()))
+		}
+		if n := recv(t, done); n != writes {
+			t.Errorf("%d units reported, want %d", n, writes)
+		}
+	})
+}
+
+func TestPendingIsBoundedAndUnsentUnitsAreReported(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		const bound = 100_000
+		type end struct{ wrote, unsent, accepted, refused int }
+		opened, closed := make(chan Conn, 1), make(chan end, 1)
+		var got end
+		e, addr := start(t, Config{Engine: engine, Loops: 1, MaxPending: bound}, &script{
+			opened: func(l Loop, c Conn) { opened <- c },
+			wrote:  func(l Loop, c Conn, n int) { got.wrote += n },
+			closed: func(l Loop, c Conn, err error, n int) { got.unsent = n; closed <- got },
+		})
+		nc := dial(t, addr)
+		c := recv(t, opened)
+		msg := make([]byte, 10_000)
+		for refused := false; !refused; {
+			ch := make(chan bool, 1)
+			e.Do(0, func(l Loop) {
+				for range 50 {
+					if l.Write(c, msg, 1) {
+						got.accepted++
+					} else {
+						got.refused++
+					}
+					if p := l.Pending(c); p > bound {
+						t.Errorf("%d bytes pending, bound %d", p, bound)
+					}
+				}
+				ch <- got.refused > 0
+			})
+			refused = recv(t, ch)
+		}
+		nc.SetLinger(0)
+		nc.Close()
+		// On a reset the engine ends the connection by itself.
+		g := recv(t, closed)
+		if g.wrote+g.unsent != g.accepted || g.unsent == 0 {
+			t.Errorf("accepted %d = wrote %d + unsent %d does not hold", g.accepted, g.wrote, g.unsent)
+		}
+	})
+}
+
+func TestPostReachesLiveAndTellsDead(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		type mail struct {
+			text  string
+			tag   uint64
+			alive bool
+		}
+		opened, closed, got := make(chan Conn, 1000), make(chan Conn, 1000), make(chan mail, 10)
+		e, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
+			opened: func(l Loop, c Conn) { opened <- c },
+			closed: func(l Loop, c Conn, err error, n int) { closed <- c },
+			posted: func(l Loop, c Conn, b []byte, tag uint64, alive bool) {
+				got <- mail{string(b), tag, alive}
+				l.Write(c, b, 1)
+			},
+		})
+		nc := dial(t, addr)
+		c := recv(t, opened)
+		e.Post(c, []byte("one"), 7)
+		e.Post(c, []byte("two"), 8)
+		e.Flush()
+		for _, want := range []mail{{"one", 7, true}, {"two", 8, true}} {
+			if g := recv(t, got); g != want {
+				t.Errorf("got %v, want %v", g, want)
+			}
+		}
+		buf := make([]byte, 6)
+		if _, err := io.ReadFull(nc, buf); err != nil || string(buf) != "onetwo" {
+			t.Errorf("client read %q, %v", buf, err)
+		}
+		nc.Close()
+		if recv(t, closed) != c {
+			t.Error("another connection closed")
+		}
+		// The next connection reuses the slot: the old Conn must not reach it.
+		nc2 := dial(t, addr)
+		c2 := recv(t, opened)
+		for c2.Loop() != c.Loop() {
+			nc2 = dial(t, addr)
+			c2 = recv(t, opened)
+		}
+		if c2.Slot() != c.Slot() || c2 == c {
+			t.Errorf("want the slot of %x reused with another generation, got %x", c, c2)
+		}
+		e.Post(c, []byte("late"), 9)
+		e.Post(c2, []byte("new"), 10)
+		e.Flush()
+		if g := recv(t, got); g.alive {
+			t.Errorf("%v reached an ended connection", g)
+		}
+		recv(t, got)
+		if n, err := io.ReadFull(nc2, buf[:3]); err != nil || string(buf[:n]) != "new" {
+			t.Errorf("the slot's new owner read %q, %v", buf[:n], err)
+		}
+	})
+}
+
+// Publishers that are faster than the loop wait; nothing is lost and each publisher's order holds.
+func TestMailboxBackPressure(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		const publishers, posts = 4, 5000
+		opened := make(chan Conn, 1)
+		done := make(chan bool, 1)
+		next := make([]uint64, publishers)
+		total := 0
+		e, addr := start(t, Config{Engine: engine, Loops: 1, MailboxSize: 1 << 10}, &script{
+			opened: func(l Loop, c Conn) { opened <- c },
+			posted: func(l Loop, c Conn, b []byte, tag uint64, alive bool) {
+				p, n := tag>>32, tag&0xffffffff
+				if next[p] != n {
+					t.Errorf("publisher %d: post %d came when %d was next", p, n, next[p])
+				}
+				next[p] = n + 1
+				if total++; total == publishers*posts {
+					done <- true
+				}
+			},
+		})
+		dial(t, addr)
+		c := recv(t, opened)
+		var all sync.WaitGroup
+		for p := range publishers {
+			all.Go(func() {
+				for i := range posts {
+					e.Post(c, []byte("0123456789"), uint64(p)<<32|uint64(i))
+					if i%7 == 0 {
+						e.Flush()
+					}
+				}
+				e.Flush()
+			})
+		}
+		all.Wait()
+		recv(t, done)
+	})
+}
+
+func TestDeadline(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		errLate := errors.New("said nothing")
+		closed := make(chan error, 2)
+		var at, set time.Duration
+		_, addr := start(t, Config{Engine: engine, Loops: 1}, &script{
+			opened: func(l Loop, c Conn) {
+				set = l.Now()
+				l.SetDeadline(c, time.Hour)
+				l.SetDeadline(c, 50*time.Millisecond)
+			},
+			expired: func(l Loop, c Conn) { at = l.Now(); l.Close(c, errLate) },
+			closed:  func(l Loop, c Conn, err error, n int) { closed <- err },
+		})
+		nc := dial(t, addr)
+		if err := recv(t, closed); err != errLate {
+			t.Errorf("closed with %v", err)
+		}
+		if at-set < 50*time.Millisecond {
+			t.Errorf("expired after %v, before the deadline", at-set)
+		}
+		if _, err := nc.Read(make([]byte, 1)); err == nil {
+			t.Error("the client does not see the end")
+		}
+	})
+}
+
+// End delivers what is pending, half-closes, and does not reset the peer although its bytes are never read.
+func TestEndDeliversEverything(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		want := bytes.Repeat([]byte("0123456789"), 500_000)
+		closed := make(chan error, 1)
+		_, addr := start(t, Config{Engine: engine, Loops: 1, MaxPending: 16 << 20, Linger: 20 * time.Second}, &script{
+			readable: func(l Loop, c Conn, b []byte) {
+				l.Write(c, want, 1)
+				l.End(c)
+				if l.Write(c, []byte("more"), 1) {
+					t.Error("write accepted after End")
+				}
+			},
+			closed: func(l Loop, c Conn, err error, n int) {
+				if n != 0 {
+					t.Errorf("%d units unsent", n)
+				}
+				closed <- err
+			},
+		})
+		nc := dial(t, addr)
+		nc.Write([]byte("go"))
+		nc.Write(make([]byte, 100_000))
+		got, err := io.ReadAll(nc)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("read %d bytes of %d, %v", len(got), len(want), err)
+		}
+		nc.Close()
+		if err := recv(t, closed); err != io.EOF {
+			t.Errorf("closed with %v", err)
+		}
+	})
+}
+
+func TestLingerIsBounded(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		closed := make(chan error, 1)
+		_, addr := start(t, Config{Engine: engine, Loops: 1, Linger: 10 * time.Millisecond}, &script{
+			opened: func(l Loop, c Conn) { l.End(c) },
+			closed: func(l Loop, c Conn, err error, n int) { closed <- err },
+		})
+		dial(t, addr)
+		if err := recv(t, closed); err != ErrLinger {
+			t.Errorf("closed with %v, want %v", err, ErrLinger)
+		}
+	})
+}
+
+// Both ends run on the same engine: a thousand connections dialled, greeted and closed.
+func TestDial(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		const n = 1000
+		_, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
+			opened: func(l Loop, c Conn) { l.Write(c, []byte("hello"), 1) },
+		})
+		read := map[Conn]int{}
+		done := make(chan int, 1)
+		ended := 0
+		client, err := New(Config{Engine: engine, Loops: 1}, &script{
+			readable: func(l Loop, c Conn, b []byte) {
+				if read[c] += len(b); read[c] == 5 {
+					l.Close(c, io.EOF)
+				}
+			},
+			closed: func(l Loop, c Conn, err error, units int) {
+				if ended++; err != io.EOF {
+					t.Errorf("closed with %v", err)
+				}
+				if ended == n {
+					done <- len(read)
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		from := netip.MustParseAddrPort("127.0.3.7:0")
+		if engine == "goroutine" {
+			from = netip.AddrPort{} // other systems have no 127.0.3.7
+		}
+		client.Do(0, func(l Loop) {
+			for range n {
+				if _, err := l.Dial(addr, from); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if got := recv(t, done); got != n {
+			t.Errorf("%d connections were greeted, want %d", got, n)
+		}
+	})
+}
+
+func TestDialRefused(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := ln.Addr().(*net.TCPAddr).AddrPort()
+		ln.Close()
+		failed := make(chan error, 1)
+		e, err := New(Config{Engine: engine, Loops: 1}, &script{
+			opened: func(Loop, Conn) { t.Error("opened") },
+			closed: func(_ Loop, _ Conn, err error, _ int) { failed <- err },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		e.Do(0, func(l Loop) {
+			if _, err := l.Dial(addr, netip.AddrPort{}); err != nil {
+				failed <- err
+			}
+		})
+		if err := recv(t, failed); !isRefused(err) {
+			t.Errorf("dial said %v, want connection refused", err)
+		}
+	})
+}
+
+func TestPortInUse(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		_, addr := start(t, Config{Engine: engine, Loops: 2}, &script{})
+		for _, second := range Engines() {
+			e, err := New(Config{Engine: second, Loops: 2}, &script{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Listen(addr.String()); err == nil {
+				t.Errorf("%s listens on a port that %s has", second, engine)
+			}
+			e.Close()
+		}
+	})
+}
+
+func TestStopListeningKeepsConnections(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		e, addr := start(t, Config{Engine: engine, Loops: 1}, &script{
+			readable: func(l Loop, c Conn, b []byte) { l.Write(c, b, 0) },
+		})
+		nc := dial(t, addr)
+		e.StopListening()
+		if c, err := net.Dial("tcp", addr.String()); err == nil {
+			c.Close()
+			t.Error("a connection was taken after StopListening")
+		}
+		nc.Write([]byte("still"))
+		buf := make([]byte, 5)
+		if _, err := io.ReadFull(nc, buf); err != nil || string(buf) != "still" {
+			t.Errorf("read %q, %v", buf, err)
+		}
+	})
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		opened := make(chan Conn, 10)
+		closed := 0
+		var last error
+		e, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
+			opened: func(l Loop, c Conn) { opened <- c },
+			closed: func(l Loop, c Conn, err error, n int) { closed++; last = err },
+		})
+		for range 10 {
+			dial(t, addr)
+			recv(t, opened)
+		}
+		e.Close()
+		if closed != 10 || last != ErrClosed { // Close has returned, so nobody writes any more
+			t.Errorf("%d of 10 closed, last with %v", closed, last)
+		}
+		e.Post(Conn(1<<40), []byte("nobody"), 0)
+		e.Flush()
+		e.Do(0, func(Loop) {})
+	})
+}
+
+// Conns come and go while others are written to; run with -race.
+func TestChurn(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		var mu sync.Mutex
+		live := map[Conn]bool{}
+		e, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
+			opened: func(l Loop, c Conn) { mu.Lock(); live[c] = true; mu.Unlock() },
+			closed: func(l Loop, c Conn, err error, n int) { mu.Lock(); delete(live, c); mu.Unlock() },
+			posted: func(l Loop, c Conn, b []byte, tag uint64, alive bool) {
+				if l.Write(c, b, 1) != alive {
+					t.Error("Posted's alive and Write disagree")
+				}
+				if tag%5 == 0 {
+					l.End(c)
+				}
+			},
+		})
+		var all sync.WaitGroup
+		for w := range 4 {
+			all.Go(func() {
+				for i := range 100 {
+					nc, err := net.Dial("tcp", addr.String())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if (i+w)%3 == 0 {
+						nc.(*net.TCPConn).SetLinger(0)
+					}
+					nc.Close()
+				}
+			})
+			all.Go(func() {
+				for i := range 500 {
+					mu.Lock()
+					some := Conn(0)
+					for c := range live {
+						some = c
+						break
+					}
+					mu.Unlock()
+					e.Post(some, []byte("x"), uint64(i))
+					e.Flush()
+				}
+			})
+		}
+		all.Wait()
+		e.Close()
+		if len(live) != 0 {
+			t.Errorf("%d connections opened but not closed", len(live))
+		}
+	})
+}

@@ -1,0 +1,173 @@
+package netloop
+
+import (
+	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const defaultEngine = "epoll"
+
+// Data of epoll events that are no connection. Slots of connections start at 1 and stay below 1<<28.
+const (
+	slotWake     = 1 << 30 // the eventfd
+	slotListener = 1 << 31 // plus the index into eloop.listeners
+)
+
+const never = time.Duration(1<<63 - 1)
+
+const (
+	acceptBatch = 256 // connections taken from one listener in a turn: readers wait no longer than that
+)
+
+// epollEngine implements Engine with one epoll set a loop.
+type epollEngine struct {
+	cfg   Config
+	loops []*eloop
+	done  sync.WaitGroup
+	once  sync.Once
+	log   limitedLog
+}
+
+// eloop is a loop of the epoll engine: level-triggered, EPOLLOUT only while a backlog exists.
+type eloop struct {
+	core
+	cfg        *Config
+	log        *limitedLog
+	ep         int
+	evfd       int
+	listeners  []int32       // under the turn; -1 where closed
+	resume     time.Duration // when accepting goes on after a pause; 0: it is not paused
+	sleepUntil time.Duration // when epoll_wait ends by itself
+	buf        []byte        // every connection of the loop reads into it
+	scratch    []byte
+	stage      stage
+	backlogs   backlogs
+	early      []early
+	fresh      []Conn // dials that stood when Dial returned
+	events     []unix.EpollEvent
+	closed     bool
+}
+
+// early is the outcome of a write that could not wait for the end of the turn; Wrote is still due.
+type early struct {
+	c     Conn
+	units int
+}
+
+func newEpoll(cfg Config, h Handler) (Engine, error) {
+	e := &epollEngine{cfg: cfg, log: limitedLog{to: cfg.Log}}
+	clock := sinceNow()
+	for i := range cfg.Loops {
+		l, err := newELoop(e, i, h, clock)
+		if err != nil {
+			for _, l := range e.loops {
+				l.free()
+			}
+			return nil, err
+		}
+		e.loops = append(e.loops, l)
+	}
+	for _, l := range e.loops {
+		e.done.Go(l.serve)
+	}
+	return e, nil
+}
+
+func newELoop(e *epollEngine, index int, h Handler, clock func() time.Duration) (*eloop, error) {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	evfd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		unix.Close(ep)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	l := &eloop{cfg: &e.cfg, log: &e.log, ep: ep, evfd: evfd,
+		buf: make([]byte, e.cfg.ReadBuffer), events: make([]unix.EpollEvent, 512)}
+	l.core = core{h: h, self: l, index: index, clock: clock, run: l.borrowed, wake: l.wakeUp}
+	l.mail.init(e.cfg.MailboxSize)
+	if en := sysEpollCtl(ep, unix.EPOLL_CTL_ADD, int32(evfd), unix.EPOLLIN, slotWake, 0); en != 0 {
+		l.free()
+		return nil, os.NewSyscallError("epoll_ctl", en)
+	}
+	return l, nil
+}
+
+func (l *eloop) free() { unix.Close(l.ep); unix.Close(l.evfd) }
+
+func (l *eloop) wakeUp() {
+	one := [8]byte{1}
+	syscall.RawSyscall(unix.SYS_WRITE, uintptr(l.evfd), uintptr(unsafe.Pointer(&one)), 8)
+}
+
+// serve is the loop's own goroutine.
+func (l *eloop) serve() {
+	wait := -1
+	for {
+		n, err := unix.EpollWait(l.ep, l.events, wait)
+		if err != nil && err != unix.EINTR {
+			panic(os.NewSyscallError("epoll_wait", err)) // EBADF, EFAULT, EINVAL: a bug here, not weather
+		}
+		l.turn.enter()
+		l.takeTurn(l.events[:max(n, 0)])
+		closed := l.closed
+		wait = l.timeout()
+		l.leave(true)
+		if closed {
+			return
+		}
+	}
+}
+
+// timeout says how long epoll_wait may sleep, in ms.
+func (l *eloop) timeout() int {
+	at, ok := l.nextDue()
+	if !ok {
+		l.sleepUntil = never
+		return -1
+	}
+	l.sleepUntil = at
+	return int(max(0, at-l.clock()+time.Millisecond-1) / time.Millisecond)
+}
+
+// nextDue is the earliest time at which the loop has something to do by itself.
+func (l *eloop) nextDue() (time.Duration, bool) {
+	at, ok := l.wheel.next()
+	if l.resume != 0 && (!ok || l.resume < at) {
+		return l.resume, true
+	}
+	return at, ok
+}
+
+// borrowed is a turn taken on a publisher's goroutine, or again before the turn is left. The loop's own goroutine may have
+// settled its sleep by then, so a deadline that falls into it must end it.
+func (l *eloop) borrowed() {
+	l.takeTurn(nil)
+	if at, ok := l.nextDue(); ok && at < l.sleepUntil {
+		l.sleepUntil = at
+		l.wakeUp()
+	}
+}
+
+// takeTurn does everything that is due, in the order of the package comment. The caller has the turn.
+func (l *eloop) takeTurn(events []unix.EpollEvent) {
+	if l.closed {
+		l.mail.take()
+		return
+	}
+	l.now = l.clock()
+	l.deliver(l.stage.full, l.flush)
+	for i := range events {
+		l.event(&events[i])
+	}
+	l.openFresh()
+	l.expire(l.expired)
+	l.restartListeners()
+	l.flush()
+}

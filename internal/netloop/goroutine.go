@@ -1,0 +1,453 @@
+package netloop
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"cometctl/internal/slab"
+)
+
+// goEngine implements Engine with net.Conn, a reading and a writing goroutine for each connection, and one more for each
+// loop that meets deadlines and delivers mail.
+type goEngine struct {
+	cfg   Config
+	loops []*goLoop
+	log   limitedLog
+	all   sync.WaitGroup // every goroutine of the engine
+	once  sync.Once
+	quit  chan struct{}
+
+	mu        sync.Mutex
+	listeners []*net.TCPListener
+	accepting sync.WaitGroup
+	turnOf    int // loop of the next accepted connection
+}
+
+// goLoop is a loop of the goroutine engine: a lock around handler calls, and what belongs to the connections behind it.
+type goLoop struct {
+	core
+	e          *goEngine
+	conns      []*goConn // by slot
+	signal     chan struct{}
+	sleepUntil time.Duration
+	closed     bool
+}
+
+// goConn is a connection. Everything but nc belongs to the turn of its loop.
+type goConn struct {
+	nc      *net.TCPConn
+	cancel  context.CancelFunc // ends a dial
+	writing backlog            // what the writer has in hand
+	queued  backlog            // what it takes next
+	kick    chan struct{}      // tells the writer that queued is not empty; closed with the connection
+}
+
+func newGoroutine(cfg Config, h Handler) Engine {
+	e := &goEngine{cfg: cfg, log: limitedLog{to: cfg.Log}, quit: make(chan struct{})}
+	clock := sinceNow()
+	for i := range cfg.Loops {
+		l := &goLoop{e: e, signal: make(chan struct{}, 1), sleepUntil: 1<<63 - 1}
+		l.core = core{h: h, self: l, index: i, clock: clock, run: l.takeTurn, wake: l.wakeUp}
+		l.mail.init(cfg.MailboxSize)
+		e.loops = append(e.loops, l)
+		e.all.Go(l.serve)
+	}
+	return e
+}
+
+func (l *goLoop) wakeUp() {
+	select {
+	case l.signal <- struct{}{}:
+	default:
+	}
+}
+
+// serve is the loop's own goroutine.
+func (l *goLoop) serve() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		l.turn.enter()
+		l.takeTurn()
+		closed, wait := l.closed, time.Hour
+		l.sleepUntil = 1<<63 - 1
+		if at, ok := l.wheel.next(); ok {
+			l.sleepUntil, wait = at, max(0, at-l.clock())
+		}
+		l.leave(true)
+		if closed {
+			return
+		}
+		timer.Reset(wait)
+		select {
+		case <-l.signal:
+		case <-timer.C:
+		}
+	}
+}
+
+// takeTurn does what is due; sockets are their goroutines' business.
+func (l *goLoop) takeTurn() {
+	l.now = l.clock()
+	if l.closed {
+		l.mail.take()
+		return
+	}
+	l.deliver(func() bool { return false }, nil)
+	l.core.expire(l.expired)
+}
+
+// inTurn runs f in a turn on a connection's goroutine.
+func (l *goLoop) inTurn(f func()) {
+	l.turn.enter()
+	l.now = l.clock()
+	f()
+	if at, ok := l.wheel.next(); ok && at < l.sleepUntil {
+		l.sleepUntil = at
+		l.wakeUp()
+	}
+	l.leave(true)
+}
+
+func (l *goLoop) at(slot slab.Slot) *goConn { return l.conns[slot] }
+
+// adopt gives a connection a record; nc is nil while it is dialled.
+func (l *goLoop) adopt(st state, gc *goConn) Conn {
+	slot := l.alloc(st)
+	for int(slot) >= len(l.conns) {
+		l.conns = append(l.conns, nil)
+	}
+	gc.kick = make(chan struct{}, 1)
+	l.conns[slot] = gc
+	return l.conn(slot)
+}
+
+// start tells that c is open and sets its goroutines going. The reader waits for the end of this turn.
+func (l *goLoop) start(c Conn, gc *goConn) {
+	l.h.Opened(l, c)
+	if l.live(c) == nil {
+		return
+	}
+	l.e.all.Go(func() { l.reader(c, gc) })
+	l.e.all.Go(func() { l.writer(c, gc) })
+}
+
+func (l *goLoop) reader(c Conn, gc *goConn) {
+	buf := make([]byte, l.e.cfg.ReadBuffer)
+	for {
+		n, err := gc.nc.Read(buf)
+		live := true
+		l.inTurn(func() {
+			if r := l.live(c); n > 0 && r != nil && r.state == stateOpen {
+				l.h.Readable(l, c, buf[:n])
+			}
+			if err != nil {
+				l.readEnd(c, gc, err)
+			}
+			live = l.live(c) != nil
+		})
+		if err != nil || !live {
+			return
+		}
+	}
+}
+
+// readEnd is the end of the peer's direction. Output of an ending connection may still leave.
+func (l *goLoop) readEnd(c Conn, gc *goConn, err error) {
+	r := l.live(c)
+	if r == nil {
+		return
+	}
+	if err == io.EOF && r.state == stateEnding && gc.pending() > 0 {
+		r.flags |= flagPeerEOF
+		return
+	}
+	l.Close(c, err)
+}
+
+func (l *goLoop) writer(c Conn, gc *goConn) {
+	for range gc.kick {
+		var buf []byte
+		l.inTurn(func() {
+			if l.live(c) != nil {
+				gc.writing, gc.queued = gc.queued, gc.writing
+				buf = gc.writing.buf
+			}
+		})
+		n, err := 0, error(nil)
+		if len(buf) > 0 {
+			n, err = gc.nc.Write(buf)
+		}
+		l.inTurn(func() { l.wrote(c, gc, n, err) })
+	}
+}
+
+// wrote takes note of what the writer has done.
+func (l *goLoop) wrote(c Conn, gc *goConn, n int, err error) {
+	if l.live(c) == nil {
+		return
+	}
+	units := gc.writing.advance(n)
+	if err == nil {
+		gc.writing = backlog{buf: gc.writing.buf[:0], ends: gc.writing.ends[:0]}
+		if cap(gc.writing.buf) > 4<<10 {
+			gc.writing.buf = nil
+		}
+	}
+	if units > 0 {
+		l.h.Wrote(l, c, units)
+	}
+	if err != nil {
+		l.Close(c, err)
+		return
+	}
+	l.settle(c)
+}
+
+func (g *goConn) pending() int { return g.writing.pending() + g.queued.pending() }
+
+// Write implements Loop.
+func (l *goLoop) Write(c Conn, b []byte, units int) bool {
+	r := l.live(c)
+	if r == nil || r.state != stateOpen {
+		return false
+	}
+	gc := l.at(c.Slot())
+	if p := gc.pending(); p > 0 && p+len(b) > l.e.cfg.MaxPending {
+		return false
+	}
+	gc.queued.add(b, units)
+	select {
+	case gc.kick <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// Pending implements Loop.
+func (l *goLoop) Pending(c Conn) int {
+	if l.live(c) == nil {
+		return 0
+	}
+	return l.at(c.Slot()).pending()
+}
+
+// End implements Loop.
+func (l *goLoop) End(c Conn) {
+	r := l.live(c)
+	if r == nil || r.state == stateEnding {
+		return
+	}
+	if r.state == stateDialing {
+		l.Close(c, ErrClosed)
+		return
+	}
+	l.setDeadline(c.Slot(), l.e.cfg.Linger)
+	r.state = stateEnding
+	l.settle(c)
+}
+
+// settle half-closes an ending connection once its output has left.
+func (l *goLoop) settle(c Conn) {
+	r := l.live(c)
+	if r == nil || r.state != stateEnding || r.flags&flagHalfShut != 0 {
+		return
+	}
+	gc := l.at(c.Slot())
+	switch {
+	case gc.pending() > 0:
+	case r.flags&flagPeerEOF != 0:
+		l.Close(c, io.EOF)
+	default:
+		r.flags |= flagHalfShut
+		if gc.nc.CloseWrite() != nil {
+			l.Close(c, io.EOF) // the peer is gone already
+		}
+	}
+}
+
+func (l *goLoop) expired(slot slab.Slot) {
+	c := l.conn(slot)
+	if l.recs.At(slot).state == stateEnding {
+		l.Close(c, ErrLinger)
+		return
+	}
+	l.h.Expired(l, c)
+}
+
+// Close implements Loop.
+func (l *goLoop) Close(c Conn, err error) {
+	if l.live(c) == nil {
+		return
+	}
+	gc := l.at(c.Slot())
+	l.conns[c.Slot()] = nil
+	l.release(c.Slot())
+	if gc.cancel != nil {
+		gc.cancel()
+	}
+	if gc.nc != nil {
+		gc.nc.Close()
+	}
+	close(gc.kick)
+	l.h.Closed(l, c, err, gc.writing.units()+gc.queued.units())
+}
+
+// Dial implements Loop.
+func (l *goLoop) Dial(to, from netip.AddrPort) (Conn, error) {
+	if l.closed {
+		return 0, ErrClosed
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	gc := &goConn{cancel: cancel}
+	c := l.adopt(stateDialing, gc)
+	var d net.Dialer
+	if from.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(from)
+	}
+	l.e.all.Go(func() {
+		nc, err := d.DialContext(ctx, "tcp", to.String())
+		cancel()
+		l.inTurn(func() {
+			r := l.live(c)
+			switch {
+			case r == nil && err == nil:
+				nc.Close()
+			case r == nil:
+			case err != nil:
+				l.Close(c, dialError(err))
+			default:
+				r.state = stateOpen
+				gc.nc = nc.(*net.TCPConn)
+				l.start(c, gc)
+			}
+		})
+	})
+	return c, nil
+}
+
+// dialError leaves the system's own words: the caller knows the addresses.
+func dialError(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// Listen implements Engine.
+func (e *goEngine) Listen(addr string) (netip.AddrPort, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	tl := ln.(*net.TCPListener)
+	e.mu.Lock()
+	e.listeners = append(e.listeners, tl)
+	e.accepting.Add(1)
+	e.mu.Unlock()
+	e.all.Go(func() { e.accept(tl) })
+	ap := tl.Addr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}
+
+// accept serves one listener until StopListening has set its deadline and its queue is empty.
+func (e *goEngine) accept(ln *net.TCPListener) {
+	defer e.accepting.Done()
+	defer ln.Close()
+	for {
+		nc, err := ln.AcceptTCP()
+		switch {
+		case err == nil:
+			l := e.nextLoop()
+			l.inTurn(func() {
+				if l.closed {
+					nc.Close()
+					return
+				}
+				gc := &goConn{nc: nc}
+				l.start(l.adopt(stateOpen, gc), gc)
+			})
+		case errors.Is(err, net.ErrClosed) || isTimeout(err):
+			return
+		case errors.Is(err, syscall.ECONNABORTED):
+		default:
+			e.log.print(e.loops[0].clock(), "accept: "+err.Error()+"; trying again in "+acceptRest.String())
+			select {
+			case <-time.After(acceptRest):
+			case <-e.quit:
+				return
+			}
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+func (e *goEngine) nextLoop() *goLoop {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.turnOf++
+	return e.loops[e.turnOf%len(e.loops)]
+}
+
+// StopListening implements Engine.
+func (e *goEngine) StopListening() {
+	const empty = 10 * time.Millisecond // how long an accept queue must give nothing to count as empty
+	e.mu.Lock()
+	for _, ln := range e.listeners {
+		ln.SetDeadline(time.Now().Add(empty))
+	}
+	e.listeners = nil
+	e.mu.Unlock()
+	e.accepting.Wait()
+}
+
+// Loops implements Engine.
+func (e *goEngine) Loops() int { return len(e.loops) }
+
+// Post implements Engine.
+func (e *goEngine) Post(c Conn, b []byte, tag uint64) {
+	e.loops[c.Loop()%len(e.loops)].post(c, b, tag)
+}
+
+// Flush implements Engine.
+func (e *goEngine) Flush() {
+	for _, l := range e.loops {
+		l.kick()
+	}
+}
+
+// Do implements Engine.
+func (e *goEngine) Do(loop int, f func(Loop)) { e.loops[loop].do(f) }
+
+// Close implements Engine.
+func (e *goEngine) Close() error {
+	e.once.Do(func() {
+		close(e.quit)
+		e.StopListening()
+		for _, l := range e.loops {
+			l.mail.close()
+			l.inTurn(func() {
+				l.takeTurn()
+				l.Conns(func(c Conn) bool {
+					l.Close(c, ErrClosed)
+					return true
+				})
+				l.closed = true
+			})
+			l.wakeUp()
+		}
+		e.all.Wait()
+	})
+	return nil
+}

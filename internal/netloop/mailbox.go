@@ -1,0 +1,104 @@
+package netloop
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// mailbox is where other goroutines leave bytes and functions for a loop. It is two batches: one is filled while the loop
+// works on the other, so that a publisher copies into warm memory and the loop takes everything with one lock.
+type mailbox struct {
+	mu     sync.Mutex
+	room   sync.Cond    // signalled when the loop has taken a batch
+	limit  int          // bytes in box above which put waits
+	n      atomic.Int32 // posts in box, readable without the lock
+	closed bool         // nobody will take again
+	box    batch        // being filled; under mu
+	spare  batch        // emptied; belongs to the turn
+	quiet  int          // batches in a row that needed little of their buffer
+}
+
+// batch is the content of a mailbox: posts in order, their bytes in one piece.
+type batch struct {
+	bytes []byte
+	posts []post
+	fns   []func(Loop)
+}
+
+// post is one entry of a batch: bytes[off:off+n] for conn, or the function fns[off].
+type post struct {
+	conn   Conn
+	tag    uint64
+	off, n uint32
+	fn     bool
+}
+
+// keep is the buffer that a quiet mailbox or stage holds on to, and quietTurns how long it must have been quiet before a
+// larger one, left from a burst, goes back to the system.
+const (
+	keep       = 64 << 10
+	quietTurns = 1000
+)
+
+func (m *mailbox) init(limit int) { m.limit, m.room.L = limit, &m.mu }
+
+func (m *mailbox) empty() bool { return m.n.Load() == 0 }
+func (m *mailbox) len() int    { return int(m.n.Load()) }
+
+// put adds a post. While the box is full it wakes the loop and waits.
+func (m *mailbox) put(c Conn, b []byte, tag uint64, wake func()) {
+	m.mu.Lock()
+	for len(m.box.bytes)+len(b) > m.limit && len(m.box.posts) > 0 && !m.closed {
+		m.mu.Unlock()
+		wake()
+		m.mu.Lock()
+		if len(m.box.bytes)+len(b) > m.limit && len(m.box.posts) > 0 && !m.closed {
+			m.room.Wait()
+		}
+	}
+	off := len(m.box.bytes)
+	m.box.bytes = append(m.box.bytes, b...)
+	m.box.posts = append(m.box.posts, post{conn: c, tag: tag, off: uint32(off), n: uint32(len(b))})
+	m.n.Store(int32(len(m.box.posts)))
+	m.mu.Unlock()
+}
+
+// putFunc adds a function; it never waits.
+func (m *mailbox) putFunc(f func(Loop)) {
+	m.mu.Lock()
+	m.box.fns = append(m.box.fns, f)
+	m.box.posts = append(m.box.posts, post{fn: true, off: uint32(len(m.box.fns) - 1)})
+	m.n.Store(int32(len(m.box.posts)))
+	m.mu.Unlock()
+}
+
+// take empties the mailbox. The batch goes back with giveBack.
+func (m *mailbox) take() batch {
+	m.mu.Lock()
+	b := m.box
+	m.box, m.spare = m.spare, batch{}
+	m.n.Store(0)
+	m.room.Broadcast()
+	m.mu.Unlock()
+	return b
+}
+
+func (m *mailbox) giveBack(b batch) {
+	if cap(b.bytes) <= keep || len(b.bytes) > cap(b.bytes)/16 {
+		m.quiet = 0
+	} else if m.quiet++; m.quiet > quietTurns {
+		m.quiet = 0
+		m.spare = batch{}
+		return
+	}
+	clear(b.fns)
+	m.spare = batch{bytes: b.bytes[:0], posts: b.posts[:0], fns: b.fns[:0]}
+}
+
+// close lets nobody wait any more.
+func (m *mailbox) close() {
+	m.mu.Lock()
+	m.closed = true
+	m.room.Broadcast()
+	m.mu.Unlock()
+}

@@ -1,0 +1,96 @@
+package netloop
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// acceptRest is the pause after EMFILE and its like.
+const acceptRest = 100 * time.Millisecond
+
+// New makes an engine whose connections are told to h, and starts its loops. An unknown Config.Engine is ErrEngine.
+func New(cfg Config, h Handler) (Engine, error) {
+	if cfg.Engine == "" {
+		cfg.Engine = defaultEngine
+	}
+	if cfg.Loops <= 0 {
+		cfg.Loops = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Loops > 256 {
+		return nil, fmt.Errorf("netloop: %d loops asked, 256 are the most", cfg.Loops)
+	}
+	setDefault(&cfg.MaxPending, 256<<10)
+	setDefault(&cfg.MailboxSize, 2<<20)
+	if cfg.Linger <= 0 {
+		cfg.Linger = 2 * time.Second
+	}
+	if cfg.Log == nil {
+		cfg.Log = func(string) {}
+	}
+	switch {
+	case cfg.Engine == "goroutine":
+		setDefault(&cfg.ReadBuffer, 4<<10)
+		return newGoroutine(cfg, h), nil
+	case cfg.Engine == "epoll" && defaultEngine == "epoll":
+		setDefault(&cfg.ReadBuffer, 64<<10)
+		return newEpoll(cfg, h)
+	}
+	return nil, fmt.Errorf("%w: %q; this system has %v", ErrEngine, cfg.Engine, Engines())
+}
+
+// Engines lists the values of Config.Engine that this system has, the default first.
+func Engines() []string {
+	if defaultEngine == "goroutine" {
+		return []string{"goroutine"}
+	}
+	return []string{defaultEngine, "goroutine"}
+}
+
+func setDefault(v *int, def int) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// sinceNow returns a monotonic clock that starts at zero.
+func sinceNow() func() time.Duration {
+	t0 := time.Now()
+	return func() time.Duration { return time.Since(t0) }
+}
+
+// resolve turns "host:port" into an address to listen on. An empty host means all addresses.
+func resolve(addr string) (netip.AddrPort, error) {
+	a, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("listen address %q: %w", addr, err)
+	}
+	ap := a.AddrPort()
+	if !ap.Addr().IsValid() {
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), ap.Port()), nil
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}
+
+// limitedLog passes at most one message a second on: weather is worth a line, not a flood of them.
+type limitedLog struct {
+	to   func(string)
+	mu   sync.Mutex
+	last time.Duration
+	some bool
+}
+
+func (l *limitedLog) print(now time.Duration, msg string) {
+	l.mu.Lock()
+	skip := l.some && now-l.last < time.Second
+	if !skip {
+		l.last, l.some = now, true
+	}
+	l.mu.Unlock()
+	if !skip {
+		l.to(msg)
+	}
+}
