@@ -25,7 +25,7 @@ func commands(s streams) []commandGroup {
 		}},
 		{"pieces", "The pieces:", []*cobra.Command{
 			// newServeCmd(s),
-			// newFloodCmd(s),
+			newFloodCmd(s),
 			// newMsggenCmd(s),
 			// newSendCmd(s),
 		}},

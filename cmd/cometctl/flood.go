@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cometctl/flood"
+	"cometctl/internal/netloop"
+	"cometctl/internal/pace"
+)
+
+// floodOptions are the flags of flood.
+type floodOptions struct {
+	rate, interval, source string
+	inFlight, loops        int
+	connectTimeout         time.Duration
+	hold, statsEvery       time.Duration
+	engine                 string
+	allowRemote, json      bool
+}
+
+func newFloodCmd(s streams) *cobra.Command {
+	var o floodOptions
+	cmd := &cobra.Command{
+		Use:   "flood FILE|URL|TEMPLATE|-...",
+		Short: "Open and hold connections, count and time what they receive",
+		Long: `flood opens one connection for each URL and holds it, as the article's floodtest did,
+and counts and times what comes. The URLs come from a file (one a line; blank lines
+and lines that begin with # are skipped), from stdin (-), or from a template with one
+range, such as http://127.0.0.1:8000/test/{1..10000}.
+
+All URLs are checked before the first connection is opened. Connections are opened as
+fast as --in-flight handshakes at a time allow, or one each --interval, or at a --rate.
+--hold begins when every connection is open or has failed; without it they are held
+until Ctrl-C.
+
+The messages of 'cometctl msggen' carry a stamp, from which flood tells how late each
+came, and which are missing, came twice or in the wrong order.
+
+Every --stats-every, Stats: {Active,Closed,Chunks} goes to stderr: connections open
+now, connections that failed or ended, chunks received. The result goes to stdout; with
+--json it is one JSON object, and so is each progress line on stderr.
+
+Exit codes: 0 every connection was opened and stayed open, 1 one failed or ended early,
+2 wrong usage (nothing was opened), 130 interrupted before the ramp or --hold was over.`,
+		Example: `  # the article: a file of URLs, 10 ms from one connection to the next, until Ctrl-C
+  cometctl flood urls.txt --interval 10ms
+
+  # 10,000 connections as fast as it goes, held for a minute, the result as JSON
+  cometctl flood 'http://127.0.0.1:8000/test/{1..10000}' --hold 60s --json
+
+  # 500 connections a second, from the even ids
+  seq -f http://localhost:8000/test/%.0f 2 2 20000 | cometctl flood - --rate 500/s`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runFlood(cmd.Context(), s, args, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.interval, "interval", "", "open one connection each `time`, such as 10ms")
+	f.StringVar(&o.rate, "rate", "", "open connections at this `rate`, such as 500/s")
+	f.IntVar(&o.inFlight, "in-flight", 0, fmt.Sprintf("most handshakes at a time (default %d; no bound with --interval or --rate)", flood.DefaultInFlight))
+	f.DurationVar(&o.connectTimeout, "connect-timeout", flood.DefaultConnectTimeout, "from the start of a connection to the whole head of its response")
+	f.DurationVar(&o.hold, "hold", 0, "hold the connections for this long; 0 is until Ctrl-C")
+	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
+	f.BoolVar(&o.allowRemote, "allow-remote", false, "accept targets that are not loopback addresses")
+	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of Stats; 0 is none")
+	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one)")
+	f.IntVar(&o.loops, "loops", 1, "number of event loops, each a thread's work")
+	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
+	cmd.MarkFlagsMutuallyExclusive("interval", "rate")
+	return cmd
+}
+
+// runFlood checks what was asked for, floods and prints the result.
+func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) error {
+	cfg, err := floodConfig(o)
+	if err != nil {
+		return err
+	}
+	if cfg.Targets, err = flood.LoadTargets(sources, s.in, flood.Rules{AllowRemote: o.allowRemote}); err != nil {
+		return usageError(err)
+	}
+	show := newFloodView(s.err, o)
+	cfg.Watch, cfg.Every, cfg.Log = show.watch, show.every, show.line.println
+	f, err := flood.New(cfg)
+	if err != nil {
+		return usageError(err)
+	}
+	result, err := f.Run(ctx)
+	show.line.done()
+	if errors.Is(err, netloop.ErrEngine) {
+		return usageErrorf("--engine %s: this system has no such engine; use epoll (Linux only) or goroutine", o.engine)
+	}
+	if err != nil && !errors.Is(err, flood.ErrAllEnded) {
+		return err
+	}
+	if printErr := printFlood(s.out, result, o.json); printErr != nil {
+		return printErr
+	}
+	return floodVerdict(ctx, result, err, o.hold)
+}
+
+// floodConfig turns flags into a Config.
+func floodConfig(o floodOptions) (cfg flood.Config, err error) {
+	switch {
+	case o.hold < 0:
+		return cfg, usageErrorf("--hold %v: give a time of zero (until Ctrl-C) or more", o.hold)
+	case o.connectTimeout <= 0:
+		return cfg, usageErrorf("--connect-timeout %v: give a time of more than zero, such as 10s", o.connectTimeout)
+	case o.statsEvery < 0:
+		return cfg, usageErrorf("--stats-every %v: give a time of zero (no lines) or more", o.statsEvery)
+	case o.inFlight < 0:
+		return cfg, usageErrorf("--in-flight %d: give a number of 1 or more", o.inFlight)
+	case o.loops < 1 || o.loops > 256:
+		return cfg, usageErrorf("--loops %d: give a number from 1 to 256", o.loops)
+	}
+	cfg = flood.Config{InFlight: o.inFlight, ConnectTimeout: o.connectTimeout, Hold: o.hold,
+		Engine: o.engine, Loops: o.loops,
+		Rotation: uint64(os.Getpid()) * 64} // 64,000 connections from here on, the next process begins elsewhere
+	if o.interval != "" {
+		if cfg.Pace, err = pace.ParseInterval(o.interval); err != nil {
+			return cfg, usageError(fmt.Errorf("--interval %w", err))
+		}
+	}
+	if o.rate != "" {
+		if cfg.Pace, err = pace.Parse(o.rate); err != nil {
+			return cfg, usageError(fmt.Errorf("--rate %w", err))
+		}
+	}
+	if o.source != "" {
+		if cfg.Sources, err = flood.ParseSources(o.source); err != nil {
+			return cfg, usageError(fmt.Errorf("--source %w", err))
+		}
+	}
+	return cfg, nil
+}
+
+// floodVerdict is the command's error: the run's own, a connection that was not held, or a signal that came too early.
+func floodVerdict(ctx context.Context, r flood.Result, err error, hold time.Duration) error {
+	lost := r.Failed + r.ClosedEarly
+	switch {
+	case lost > 0:
+		text := fmt.Sprintf("%d of %d connections were not held: %d failed to open%s, %d ended early%s",
+			lost, r.Asked, r.Failed, causes(r.FailedBy), r.ClosedEarly, causes(r.ClosedBy))
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, text)
+		}
+		return errors.New(text)
+	case err != nil:
+		return err
+	case ctx.Err() != nil && (hold > 0 || r.Open < r.Asked):
+		return errInterrupted
+	}
+	return nil
+}
+
+// causes is " (refused 10, timeout 2)", the most frequent first.
+func causes(by map[string]int) string {
+	if len(by) == 0 {
+		return ""
+	}
+	words := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
+		if by[a] != by[b] {
+			return by[b] - by[a]
+		}
+		return strings.Compare(a, b)
+	})
+	for i, w := range words {
+		words[i] = fmt.Sprintf("%s %d", w, by[w])
+	}
+	return " (" + strings.Join(words, ", ") + ")"
+}
+
+// floodView shows the progress. Run calls watch from one goroutine.
+type floodView struct {
+	line       *live
+	json       *json.Encoder // nil: text
+	every      time.Duration // how often watch should be called
+	statsEvery time.Duration
+	phase      flood.Phase
+	began      time.Time // of the ramp
+	stats      time.Time // of the last Stats
+}
+
+func newFloodView(w io.Writer, o floodOptions) *floodView {
+	v := &floodView{line: newLive(w, 0, time.Now), every: o.statsEvery, statsEvery: o.statsEvery, began: time.Now()}
+	v.stats = v.began
+	if o.json {
+		v.json = json.NewEncoder(w)
+	} else if v.line.terminal() {
+		v.every = 250 * time.Millisecond
+	}
+	return v
+}
+
+func (v *floodView) watch(p flood.Progress) {
+	began := p.Phase != v.phase
+	v.phase = p.Phase
+	if v.json != nil {
+		_ = v.json.Encode(p) // nobody can be told that stderr is gone
+		return
+	}
+	// A line falls due with the tick that comes closest; the beginning of the hold is worth one of its own.
+	if due := v.statsEvery > 0 && time.Since(v.stats) > v.statsEvery-v.every/2; due && !began || began && p.Phase == flood.Hold {
+		v.stats = time.Now()
+		v.line.println(fmt.Sprintf("Stats: {%d,%d,%d}", p.Open, p.Failed+p.ClosedEarly, p.Chunks))
+	}
+	if v.line.terminal() {
+		v.line.update(string(p.Phase), v.text(p))
+	}
+}
+
+func (v *floodView) text(p flood.Progress) string {
+	t := fmt.Sprintf("%d of %d open", p.Open, p.Asked)
+	if lost := p.Failed + p.ClosedEarly; lost > 0 {
+		t += fmt.Sprintf(", %d failed or ended", lost)
+	}
+	if p.Phase == flood.Ramp {
+		rate := float64(p.Open) / max(time.Since(v.began).Seconds(), 1e-3)
+		t += fmt.Sprintf(", %.0f/s", rate)
+		if left := p.Asked - p.Open - p.Failed - p.ClosedEarly; rate >= 1 {
+			t += fmt.Sprintf(", %v to go", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
+		}
+	}
+	if p.Messages > 0 {
+		t += fmt.Sprintf(", %d messages", p.Messages)
+	}
+	if l := p.Latency; l != nil {
+		t += fmt.Sprintf(", latency p50 %.2f p99 %.2f ms", l.P50, l.P99)
+	}
+	return t
+}
+
+// printFlood prints the result.
+func printFlood(w io.Writer, r flood.Result, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "asked\t%d\n", r.Asked)
+	fmt.Fprintf(t, "open\t%d\n", r.Open)
+	fmt.Fprintf(t, "failed\t%d%s\n", r.Failed, causes(r.FailedBy))
+	fmt.Fprintf(t, "closed early\t%d%s\n", r.ClosedEarly, causes(r.ClosedBy))
+	fmt.Fprintf(t, "opened per second\t%.0f\n", r.OpenPerS)
+	fmt.Fprintf(t, "bytes\t%d\n", r.Bytes)
+	fmt.Fprintf(t, "chunks\t%d\n", r.Chunks)
+	fmt.Fprintf(t, "messages\t%d\n", r.Messages)
+	if r.Messages > 0 {
+		fmt.Fprintf(t, "missing\t%d\nduplicated\t%d\nreordered\t%d\n", r.Missing, r.Duplicated, r.Reordered)
+	}
+	fmt.Fprintf(t, "\n\tp50\tp90\tp99\tp99.9\tmax\n")
+	for _, row := range []struct {
+		name string
+		p    *flood.Percentiles
+	}{{"connect, ms", r.Connect}, {"first byte, ms", r.TTFB}, {"latency, ms", r.Latency}} {
+		if p := row.p; p != nil {
+			fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", row.name, p.P50, p.P90, p.P99, p.P999, p.Max)
+		} else {
+			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\n", row.name)
+		}
+	}
+	return t.Flush()
+}
