@@ -1,6 +1,7 @@
 package router
 
-// leader returns the leader of the id k, 0 if nobody holds it. The caller holds the id's lock, as for the next four.
+// leader returns the leader of the id k, 0 if nobody holds it. The caller holds the id's lock, for lead
+// and follow too.
 func (r *Local) leader(is *idShard, k *ident) uint32 {
 	p := is.head(k.hash >> shardBits)
 	if p == nil {
