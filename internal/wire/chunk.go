@@ -33,10 +33,10 @@ const (
 
 // Bounds of what a body may hold beside its data.
 const (
-	maxSizeDigits = 15      // of a chunk's size, leading zeros included: 60 bits
-	maxSizeLine   = 256     // bytes of the line that holds a size and its extensions
-	maxTrailers   = 4 << 10 // bytes of a trailer section
-	maxTrailer    = 32      // fields of a trailer section
+	maxSizeDigits    = 15      // of a chunk's size, leading zeros included: 60 bits
+	maxSizeLine      = 256     // bytes of the line that holds a size and its extensions
+	maxTrailerBytes  = 4 << 10 // bytes of a trailer section
+	maxTrailerFields = 32      // fields of a trailer section
 )
 
 // ChunkDecoder takes the chunked coding (RFC 9112 section 7.1) off a body however its bytes are cut. It looks at sizes and
@@ -193,7 +193,7 @@ func (d *ChunkDecoder) sizeLine(c byte) error {
 // find room where the size of a chunk was.
 func (d *ChunkDecoder) trailer(b []byte) (n int, done bool, err error) {
 	s := HeadScanner{size: uint32(d.left), fields: uint32(d.left >> 32), state: scanState(d.state - inTrailer)}
-	n, done, err = s.Scan(b, Limits{Head: maxTrailers, Fields: maxTrailer})
+	n, done, err = s.Scan(b, Limits{Head: maxTrailerBytes, Fields: maxTrailerFields})
 	d.left, d.state = uint64(s.size)|uint64(s.fields)<<32, inTrailer+chunkState(s.state)
 	if done {
 		d.left, d.state = 0, chunkEnded

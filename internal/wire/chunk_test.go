@@ -105,6 +105,7 @@ func TestChunkDecoder(t *testing.T) {
 		{"upper and lower case", "A\r\n0123456789\r\na\r\n0123456789\r\n" + LastChunk, "01234567890123456789", 2, 0},
 		{"leading zeros", "0000005\r\nhello\r\n000\r\n\r\n", "hello", 1, 0},
 		{"long", "1388\r\n" + long + "\r\n" + LastChunk, long, 1, 0},
+		{"size cut where its rest makes a chunk", "12\r\nab\r\n0123456789abcd\r\n" + LastChunk, "ab\r\n0123456789abcd", 1, 0},
 		{"extension", "5;a=b;c=\"d\te\"\r\nhello\r\n0;last\r\n\r\n", "hello", 1, 0},
 		{"padded size", "5  \r\nhello\r\n5 \t;a\r\nhello\r\n0 \r\n\r\n", "hellohello", 2, 0},
 		{"longest size line", "5;" + strings.Repeat("a", 254) + "\r\nhello\r\n" + LastChunk, "hello", 1, 0},
@@ -123,6 +124,9 @@ func TestChunkDecoder(t *testing.T) {
 func TestBadChunks(t *testing.T) {
 	for _, c := range []struct{ name, body, data, reason string }{
 		{"no size", "\r\n", "", "0x0d where a chunk size should be"},
+		{"no size in the second chunk", "5\r\nhello\r\n\r\n", "hello", "0x0d where a chunk size should be"},
+		{"longer than its size, then LF", "5\r\nhello!\n", "hello", "its size is wrong"},
+		{"size line too long by one", "5;" + strings.Repeat("a", 255) + "\r\nhello\r\n", "", "more than 256 bytes"},
 		{"no size but an extension", ";a\r\n", "", "0x3b where a chunk size should be"},
 		{"space first", " 5\r\nhello\r\n", "", "0x20 where a chunk size should be"},
 		{"prefix", "0x5\r\nhello\r\n", "", "0x78 behind a chunk size"},

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -60,6 +61,7 @@ var badHeads = []badHead{
 	{"unknown coding", "START\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 501, `"gzip"`},
 	{"identity", "START\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n", 501, `"identity"`},
 	{"unknown coding before chunked", "START\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, `"gzip"`},
+	{"two unknown codings", "START\r\nHost: h\r\nTransfer-Encoding: br, gzip\r\n\r\n", 501, `"br"`},
 	{"coding with a parameter", "START\r\nHost: h\r\nTransfer-Encoding: chunked;q=1\r\n\r\n", 501, `"chunked;q=1"`},
 	{"coding with a control byte", "START\r\nHost: h\r\nTransfer-Encoding: \x0bchunked\r\n\r\n", 400, "0x0b"},
 	{"empty coding", "START\r\nHost: h\r\nTransfer-Encoding:\r\n\r\n", 400, "empty Transfer-Encoding"},
@@ -148,7 +150,9 @@ func TestScanAgain(t *testing.T) {
 		if n != 18 || !done || err != nil {
 			t.Fatalf("got %d, %v, %v", n, done, err)
 		}
-		two = two[n:]
+		if two = two[n:]; s != (HeadScanner{}) {
+			t.Fatalf("after a head: %+v, want the zero value", s)
+		}
 	}
 	bad := []byte("GET / HTTP/1.1\r\nA: \x00")
 	n, _, first := s.Scan(bad, Limits{})
@@ -175,4 +179,14 @@ func TestScanStopsAtTheLimit(t *testing.T) {
 	s = HeadScanner{}
 	_, _, err = s.Scan([]byte("GET / HTTP/1.1"), Limits{Head: 10})
 	wantError(t, err, 414, "longer than 10 bytes")
+}
+
+func TestParseDecimal(t *testing.T) {
+	for _, s := range []string{"", "0", "007", "18446744073709551615", "18446744073709551616", "18446744073709551620", "36893488147419103232",
+		"99999999999999999999", "184467440737095516150", "000000000000000000000000000001", "1a", "a", "-1", "+1", "1_0", " 1", "/", ":"} {
+		want, err := strconv.ParseUint(s, 10, 64)
+		if got, ok := parseDecimal([]byte(s)); ok != (err == nil) || ok && got != want {
+			t.Errorf("%q: got %d, %v; strconv says %d, %v", s, got, ok, want, err)
+		}
+	}
 }

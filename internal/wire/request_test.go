@@ -22,6 +22,7 @@ var badRequests = []badHead{
 	{"method only", "GET\r\n\r\n", 400, "is not a method, a target and a version"},
 	{"no target", "GET HTTP/1.1\r\nHost: h\r\n\r\n", 400, "is not a method, a target and a version"},
 	{"two spaces", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400, "bad request target"},
+	{"empty target", "GET  HTTP/1.1\r\nHost: h\r\n\r\n", 400, "bad request target"},
 	{"space in the target", "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", 400, "bad request target"},
 	{"space at the end", "GET / HTTP/1.1 \r\nHost: h\r\n\r\n", 400, "bad request target"},
 	{"tab between", "GET\t/ HTTP/1.1\r\nHost: h\r\n\r\n", 400, "is not a method, a target and a version"},
@@ -53,6 +54,9 @@ var badRequests = []badHead{
 	{"bad port in Host", "GET / HTTP/1.1\r\nHost: h:8x\r\n\r\n", 400, `bad Host "h:8x"`},
 	{"port without Host", "GET / HTTP/1.1\r\nHost: :80\r\n\r\n", 400, `bad Host ":80"`},
 	{"open bracket in Host", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400, `bad Host "[::1"`},
+	{"empty brackets in Host", "GET / HTTP/1.1\r\nHost: []\r\n\r\n", 400, `bad Host "[]"`},
+	{"name in brackets in Host", "GET / HTTP/1.1\r\nHost: [::g]\r\n\r\n", 400, `bad Host "[::g]"`},
+	{"no colon behind brackets", "GET / HTTP/1.1\r\nHost: [::1]80\r\n\r\n", 400, `bad Host "[::1]80"`},
 	{"coding in HTTP/1.0", "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "in an HTTP/1.0 message"},
 }
 

@@ -11,6 +11,7 @@ var badResponses = []badHead{
 	{"status below 100", "HTTP/1.1 099 OK\r\n\r\n", 400, `bad status "099"`},
 	{"signed status", "HTTP/1.1 +20 OK\r\n\r\n", 400, `bad status "+20"`},
 	{"two spaces", "HTTP/1.1  200 OK\r\n\r\n", 400, "bad status line"},
+	{"no space after the version", "HTTP/1.1x200 OK\r\n\r\n", 400, "bad status line"},
 	{"other protocol", "ICY/1.1 200 OK\r\n\r\n", 400, "bad status line"},
 	{"lower-case version", "http/1.1 200 OK\r\n\r\n", 400, "bad HTTP version"},
 	{"HTTP/2", "HTTP/2.0 200 OK\r\n\r\n", 505, `"HTTP/2.0"`},
