@@ -16,8 +16,8 @@ import (
 //
 // Rules: it goes to stderr. On a terminal it is one line, rewritten in place and
 // cut to the width, and nothing is left of it at the end. Anywhere else (a file,
-// a pipe, TERM=dumb) it is a plain line at the first update and then at most one
-// each interval, so that a log stays readable. The label is bold unless NO_COLOR
+// a pipe, TERM=dumb) it is a plain line whenever the label changes and otherwise at
+// most one each interval, so that a log stays readable. The label is bold unless NO_COLOR
 // is set. What it shows is never data: results are printed on stdout at the end.
 //
 // Any goroutine may call its methods.
@@ -30,6 +30,7 @@ type live struct {
 	color bool             // the label may be bold
 	shown string           // what stands on the terminal's line now
 	last  time.Time        // when the last plain line was written
+	label string           // and its label
 }
 
 // newLive returns the live line on w. Where w is no terminal, every is the least
@@ -58,10 +59,10 @@ func (l *live) update(label, text string) {
 	defer l.mu.Unlock()
 	if l.width == nil {
 		now := l.now()
-		if !l.last.IsZero() && now.Sub(l.last) < l.every {
+		if label == l.label && now.Sub(l.last) < l.every {
 			return
 		}
-		l.last = now
+		l.last, l.label = now, label
 		fmt.Fprintf(l.w, "%s: %s\n", label, text)
 		return
 	}

@@ -18,9 +18,10 @@ func TestLiveIsPlainLinesWithoutATerminal(t *testing.T) {
 		now = time.Unix(1000+int64(i)*6, 0) // 0, 6, 12, 18 s: the second and the fourth are too early
 		l.update("ramp", text)
 	}
+	l.update("hold", "e")
 	l.println("Stats: {1,2,3}")
 	l.done()
-	if want := "ramp: a\nramp: c\nStats: {1,2,3}\n"; b.String() != want {
+	if want := "ramp: a\nramp: c\nhold: e\nStats: {1,2,3}\n"; b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }

@@ -26,12 +26,12 @@ func commands(s streams) []commandGroup {
 		{"pieces", "The pieces:", []*cobra.Command{
 			// newServeCmd(s),
 			newFloodCmd(s),
-			// newMsggenCmd(s),
-			// newSendCmd(s),
+			newMsggenCmd(s),
+			newSendCmd(s),
 		}},
 		{"memory", "The memory log and its picture:", []*cobra.Command{
 			newMemlogCmd(s),
-			// newPlotCmd(s),
+			newPlotCmd(s),
 		}},
 	}
 }

@@ -1,19 +1,139 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"cometctl/internal/rlimit"
+	"cometctl/internal/soak"
+	"cometctl/report"
 )
 
+// soakOptions are the flags of soak that are not in its Config.
+type soakOptions struct {
+	soak.Config
+	json bool
+}
+
 func newSoakCmd(s streams) *cobra.Command {
-	return &cobra.Command{
-		Use:     "soak",
-		Short:   "Run everything against the bundled server, and give a verdict",
-		Example: "  cometctl soak",
-		Args:    cobra.NoArgs,
+	var o soakOptions
+	cmd := &cobra.Command{
+		Use:   "soak",
+		Short: "Run all pieces against the bundled server, and give a verdict",
+		Long: `soak starts serve, memlog, flood and msggen as processes of its own, on free ports, and
+leads them through a run: the empty server, the ramp, an idle plateau, traffic, and the
+drain. It leaves a folder with the memory log, its picture, every piece's own log and
+result, and summary.json with the verdict, and it prints the summary.
+
+The verdict is pass, fail (exit code 3) if a connection could not be opened or ended
+early, a message is missing or came twice, or the asked rate was not reached, and
+inconclusive (4) if the run shows neither. Interrupted (130), it stops all its processes
+and still writes what it has.`,
+		Example: `  # 10,000 connections, 1000 messages a second, a minute of traffic
+  cometctl soak
+
+  # a quick look
+  cometctl soak --conns 500 --rate 500 --duration 5s
+
+  # the article's process per connection against the event loop, in one picture
+  cometctl soak --engine goroutine -o before
+  cometctl soak --engine epoll -o after
+  cometctl plot -o engines.png before/mochimem.log after/mochimem.log
+
+  # a day of it
+  cometctl soak --duration 24h --interval 60s -o day`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.New("not built yet")
+			return runSoak(cmd.Context(), s, o)
 		},
 	}
+	f := cmd.Flags()
+	f.IntVar(&o.Conns, "conns", 10000, "connections to open")
+	f.Float64Var(&o.Rate, "rate", 1000, "messages a second, all connections together; 0 is as fast as it goes")
+	f.DurationVar(&o.Duration, "duration", time.Minute, "how long to send messages")
+	f.StringVar(&o.Engine, "engine", "", "the server's engine: epoll or goroutine (default the server's choice)")
+	f.DurationVar(&o.Interval, "interval", time.Second, "time between two samples of the server's memory")
+	f.StringVarP(&o.Dir, "output", "o", "", "folder to write, absent or empty (default soak-YYYYmmdd-HHMMSS)")
+	f.BoolVar(&o.json, "json", false, "print the summary as JSON")
+	return cmd
+}
+
+// check finds out what is wrong with the flags' values.
+func (o soakOptions) check() error {
+	switch {
+	case o.Conns < 1:
+		return usageErrorf("--conns %d: at least 1 connection is needed", o.Conns)
+	case !(o.Rate >= 0 && o.Rate <= 1e9):
+		return usageErrorf("--rate %g: give 0 (as fast as it goes) to 1000000000 messages a second", o.Rate)
+	case o.Duration <= 0:
+		return usageErrorf("--duration %s: give a time of more than zero, such as 60s", o.Duration)
+	case o.Interval < 10*time.Millisecond:
+		return usageErrorf("--interval %s: give 10ms or more", o.Interval)
+	case o.Engine != "" && o.Engine != "epoll" && o.Engine != "goroutine":
+		return usageErrorf("--engine %s: there are epoll and goroutine", o.Engine)
+	}
+	return nil
+}
+
+// runSoak checks the flags' values, runs the soak and prints its summary.
+func runSoak(ctx context.Context, s streams, o soakOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	var err error
+	if o.Program, err = os.Executable(); err != nil {
+		return fmt.Errorf("finding the program to start: %w", err)
+	}
+	if o.Dir == "" {
+		o.Dir = time.Now().Format("soak-20060102-150405")
+	}
+	o.Version = version()
+	o.Quit = s.quit
+	line := newLive(s.err, soakEvery, time.Now)
+	o.Progress = func(p soak.Progress) { line.update(p.Phase, progressText(p)) }
+
+	summary, err := soak.Run(ctx, o.Config)
+	line.done()
+	var short *rlimit.Shortage
+	switch {
+	case errors.Is(err, soak.ErrNotEmpty), errors.As(err, &short):
+		return usageError(err)
+	case err != nil && !errors.Is(err, soak.ErrInterrupted):
+		return err
+	}
+	return errors.Join(printSummary(s, o, summary), verdictError(summary, o.Dir, err))
+}
+
+// soakEvery is the time between two lines where the live line is none.
+const soakEvery = 5 * time.Second
+
+// printSummary prints the summary to stdout and where the folder is to stderr.
+func printSummary(s streams, o soakOptions, summary report.Summary) error {
+	fmt.Fprintf(s.err, "folder: %s\n", o.Dir)
+	if o.json {
+		e := json.NewEncoder(s.out)
+		e.SetIndent("", "  ")
+		return e.Encode(summary)
+	}
+	return report.Table(s.out, summary)
+}
+
+// verdictError turns a verdict into the error that has its exit code. The reasons
+// were printed with the summary. interrupted is Run's error: nil or ErrInterrupted.
+func verdictError(summary report.Summary, dir string, interrupted error) error {
+	switch {
+	case interrupted != nil:
+		return fmt.Errorf("%w; what there was until then is in %s", errInterrupted, dir)
+	case summary.Verdict == report.Fail:
+		return &codedError{exitVerdict, fmt.Errorf("the verdict is fail; the evidence is in %s", dir)}
+	case summary.Verdict == report.Inconclusive:
+		return &codedError{exitInconclusive, fmt.Errorf("the verdict is inconclusive; the evidence is in %s", dir)}
+	}
+	return nil
 }

@@ -14,7 +14,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -242,7 +241,9 @@ func checkGone(t *testing.T, m Manifest) {
 		for deadline := time.Now().Add(5 * time.Second); alive(p.PID); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Errorf("%s (pid %d) still lives", p.Name, p.PID)
-				syscall.Kill(p.PID, syscall.SIGKILL)
+				if left, err := os.FindProcess(p.PID); err == nil {
+					left.Kill()
+				}
 				break
 			}
 		}
