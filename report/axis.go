@@ -65,7 +65,7 @@ func valueAxis(lo, hi float64, n int) axis {
 	if lo < hi/4 {
 		lo = 0
 	}
-	if lo == hi { // a level line in the middle
+	if hi-lo <= math.Abs(hi)*1e-9 { // a level line, in the middle; finer steps than that are float64's own
 		air := max(1, math.Abs(hi)/20)
 		lo, hi = max(0, lo-air), hi+air
 	}

@@ -246,6 +246,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(row(1000, 5, 1)+row(12, 5, 1)+row(2000, 5, 1)), uint8(1))
 	f.Add([]byte(row(253402300799, math.MaxInt32, 1)+row(0, 0, 0)), uint8(1))
 	f.Add([]byte("d\t1\t922337203685477580\t922337203685477580\nd\t2\t0\t\n"), uint8(2))
+	f.Add([]byte(row(1, 0, 1)+"d\t2\t900000000000000000\t900000000000000000\nd\t3\t900000000000000128\t900000000000000128\n"), uint8(0))
+	f.Add([]byte("d\t2\t900000000000000000\t1\nd\t3\t900000000000000128\t1\n"), uint8(0))
 	f.Fuzz(func(t *testing.T, log []byte, every uint8) {
 		s, err := Load(strings.NewReader(string(log)), int(every)+1)
 		if err != nil {
