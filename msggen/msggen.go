@@ -80,25 +80,25 @@ type Config struct {
 
 // Check reports what is wrong with the configuration, naming the value and the way out, before anything is opened.
 func (c *Config) Check() error {
-	if _, err := parseTarget(c.To, c.AllowRemote); err != nil {
+	if err := CheckTarget(c.To, c.AllowRemote); err != nil {
 		return err
 	}
 	workers := max(c.Workers, 1)
 	switch {
 	case c.Workers < 0 || c.Workers > MaxWorkers:
-		return fmt.Errorf("msggen: %d workers: there must be 1 to %d", c.Workers, MaxWorkers)
+		return fmt.Errorf("%d workers: there must be 1 to %d", c.Workers, MaxWorkers)
 	case c.IDs < 1:
-		return fmt.Errorf("msggen: %d ids: messages go to the ids 1 to N, N must be at least 1", c.IDs)
+		return fmt.Errorf("%d ids: messages go to the ids 1 to N, N must be at least 1", c.IDs)
 	case c.IDs > maxSequences/workers:
-		return fmt.Errorf("msggen: %d ids with %d workers: their sequence numbers would take more than 4 GiB; "+
+		return fmt.Errorf("%d ids with %d workers: their sequence numbers would take more than 4 GiB; "+
 			"at most %d ids with so many workers", c.IDs, workers, maxSequences/workers)
 	case c.Duration < 0:
-		return fmt.Errorf("msggen: a duration of %v: it must be positive, or 0 for no limit", c.Duration)
+		return fmt.Errorf("a duration of %v: it must be positive, or 0 for no limit", c.Duration)
 	case c.Size < 0 || c.Size > MaxSize:
-		return fmt.Errorf("msggen: messages of %d bytes: the size must be %d to %d, or 0 for as long as they come out",
+		return fmt.Errorf("messages of %d bytes: the size must be %d to %d, or 0 for as long as they come out",
 			c.Size, c.minSize(), MaxSize)
 	case c.Size > 0 && c.Size < c.minSize():
-		return fmt.Errorf("msggen: messages of %d bytes: number and stamp need %d bytes here", c.Size, c.minSize())
+		return fmt.Errorf("messages of %d bytes: number and stamp need %d bytes here", c.Size, c.minSize())
 	}
 	return nil
 }
@@ -125,19 +125,19 @@ func (c *Config) minSize() int {
 	return len(longest.appendMessage(nil, appendID(nil, uint64(max(c.IDs, 1))), last, last, math.MaxInt64))
 }
 
-// parseTarget checks an http URL and that its host is a loopback address, unless remote ones are allowed. A name other
-// than localhost is never looked up for that.
-func parseTarget(to string, allowRemote bool) (*url.URL, error) {
+// CheckTarget reports what is wrong with the URL of a server, for Config.To and for Send: it must be plain http, and its
+// host a loopback address unless remote ones are allowed. A name other than localhost counts as remote and is never
+// looked up.
+func CheckTarget(to string, allowRemote bool) error {
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil {
-		return nil, fmt.Errorf("msggen: target %q: it must be an http URL such as http://127.0.0.1:8001/send", to)
+		return fmt.Errorf("target %q: it must be an http URL such as http://127.0.0.1:8001/send", to)
 	}
-	ip := net.ParseIP(u.Hostname())
-	loopback := ip.IsLoopback() || strings.EqualFold(u.Hostname(), "localhost")
+	loopback := net.ParseIP(u.Hostname()).IsLoopback() || strings.EqualFold(u.Hostname(), "localhost")
 	if !loopback && !allowRemote {
-		return nil, fmt.Errorf("msggen: target %q is not a loopback address: sending load there needs --allow-remote", to)
+		return fmt.Errorf("target %q is not a loopback address: sending there needs --allow-remote", to)
 	}
-	return u, nil
+	return nil
 }
 
 // address is the host and port to dial for u.

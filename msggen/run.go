@@ -64,7 +64,7 @@ type run struct {
 // up to Grace. An error beside a Result wraps ErrIncomplete and says what is not accounted for.
 func Run(ctx context.Context, cfg Config) (Result, error) {
 	if err := cfg.Check(); err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("msggen: %w", err)
 	}
 	r := newRun(ctx, cfg)
 	defer r.give(nil)

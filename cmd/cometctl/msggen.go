@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/bits"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cometctl/internal/pace"
+	"cometctl/msggen"
+)
+
+// msggenOptions are the flags of msggen that are not simply a field of its Config.
+type msggenOptions struct {
+	cfg            msggen.Config
+	rate, interval string
+	statsEvery     time.Duration
+	json           bool
+}
+
+func newMsggenCmd(s streams) *cobra.Command {
+	var o msggenOptions
+	cmd := &cobra.Command{
+		Use:   "msggen",
+		Short: "Send messages to random ids at a rate",
+		Long: `msggen sends stamped messages to random ids through the server's POST /send.
+
+The schedule is absolute: message n is due n/rate after the start, whatever happened
+before. What cannot be sent in time is sent as soon as possible and counted as late, never
+skipped. A connection that breaks is opened again; what the server did not confirm by then
+is counted as unconfirmed and not sent twice.
+
+--rate and --count are those of all workers together. With --interval, the article's form,
+every worker waits so long between two messages and sends --count of them: msggen:start(Num,
+Interval, Max) is --count Num --interval Interval --ids Max. The workers take turns.
+
+It runs until --count or --duration is over or Ctrl-C is pressed, waits up to 10 s for the
+last answers, and ends with exit code 1 if anything that was due was not accepted.`,
+		Example: `  # 1000 messages a second to the ids 1 to 10000, until Ctrl-C
+  cometctl msggen --rate 1000
+
+  # as fast as it goes for ten seconds, the result as JSON
+  cometctl msggen --rate 0 --duration 10s --json
+
+  # the article's generator: 100 of msggen:start(1000000, 100, 10000)
+  cometctl msggen --workers 100 --interval 100ms --count 1000000 --ids 10000`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runMsggen(cmd.Context(), s, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.rate, "rate", "1000", "messages of all workers together: 1000, 500/s, 30/m; 0 is as fast as it goes")
+	f.StringVar(&o.interval, "interval", "", "instead of --rate: `time` between two messages of a worker, such as 100ms")
+	f.IntVar(&o.cfg.Workers, "workers", 1, "connections, each with its own random ids and sequence numbers")
+	f.Uint64Var(&o.cfg.Count, "count", 0, "stop after so many messages (with --interval: so many of each worker); 0 is no limit")
+	f.DurationVar(&o.cfg.Duration, "duration", 0, "stop when what is due in this time is sent; 0 is no limit")
+	f.IntVar(&o.cfg.IDs, "ids", 10_000, "messages go to the ids 1 to N, uniformly")
+	f.Uint64Var(&o.cfg.Seed, "seed", 1, "of the random ids")
+	f.IntVar(&o.cfg.Size, "size", 0, "pad messages to so many bytes, the stamp included; 0 is as they come")
+	f.StringVar(&o.cfg.To, "to", "http://127.0.0.1:8001/send", "`URL` of the server's POST /send")
+	f.BoolVar(&o.cfg.AllowRemote, "allow-remote", false, "allow a target that is no loopback address")
+	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of progress; 0 is none")
+	f.BoolVar(&o.json, "json", false, "print the result as one JSON object, and progress as JSON lines on stderr")
+	cmd.MarkFlagsMutuallyExclusive("rate", "interval")
+	return cmd
+}
+
+// runMsggen checks the flags' values, sends, and prints what became of it.
+func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
+	cfg, err := o.config()
+	if err != nil {
+		return usageError(err)
+	}
+	live := newLive(s.err, 0, time.Now)
+	cfg.ProgressEvery = o.statsEvery
+	switch {
+	case o.statsEvery == 0:
+	case o.json:
+		progress := json.NewEncoder(s.err)
+		cfg.Progress = func(p msggen.Progress) { _ = progress.Encode(p) } // a stderr that is gone has no reader
+	default:
+		if live.terminal() {
+			cfg.ProgressEvery = min(cfg.ProgressEvery, time.Second)
+		}
+		cfg.Progress = func(p msggen.Progress) {
+			live.update("msggen", fmt.Sprintf("%d sent, %d accepted, %d late, %.0f/s", p.Sent, p.Accepted, p.Late, p.Rate))
+		}
+	}
+	res, err := msggen.Run(ctx, cfg)
+	live.done()
+	if res.Run.Start.IsZero() {
+		return err
+	}
+	if o.json {
+		if err := json.NewEncoder(s.out).Encode(res); err != nil {
+			return err
+		}
+	} else if err := printMsggen(s.out, cfg.Rate, res); err != nil {
+		return err
+	}
+	return err
+}
+
+// config is the package's configuration for these flags.
+func (o *msggenOptions) config() (msggen.Config, error) {
+	cfg := o.cfg
+	if cfg.Workers < 1 {
+		return cfg, fmt.Errorf("--workers %d: there must be one at least", cfg.Workers)
+	}
+	if o.statsEvery < 0 {
+		return cfg, fmt.Errorf("--stats-every %v: give a time, or 0 for no lines of progress", o.statsEvery)
+	}
+	var err error
+	if o.interval == "" {
+		if cfg.Rate, err = pace.Parse(o.rate); err != nil {
+			return cfg, fmt.Errorf("--rate: %w", err)
+		}
+		return cfg, cfg.Check()
+	}
+	each, err := pace.ParseInterval(o.interval)
+	if err != nil {
+		return cfg, fmt.Errorf("--interval: %w", err)
+	}
+	cfg.Rate = each.Times(uint64(cfg.Workers))
+	over, count := bits.Mul64(cfg.Count, uint64(cfg.Workers))
+	if over != 0 {
+		return cfg, fmt.Errorf("--count %d of each of %d workers: that is more than can be counted", cfg.Count, cfg.Workers)
+	}
+	cfg.Count = count
+	return cfg, cfg.Check()
+}
+
+// printMsggen prints the result for people.
+func printMsggen(w io.Writer, rate pace.Rate, r msggen.Result) error {
+	_, err := fmt.Fprintf(w, `sent      %d at %.1f/s (asked: %s), %d never sent
+accepted  %d, %d refused as bad, %d unconfirmed, %d reconnects
+late      %d by more than %v
+lag ms    p50 %.3f  p90 %.3f  p99 %.3f  p99.9 %.3f  max %.3f
+ledger    delivered %d  offline %d  dropped %d  gone %d  pending %d
+`,
+		r.Sent, r.Rate, rate, r.Unsent,
+		r.Accepted, r.Bad, r.Unconfirmed, r.Reconnects,
+		r.Late, msggen.LateAfter,
+		r.Lag.P50, r.Lag.P90, r.Lag.P99, r.Lag.P999, r.Lag.Max,
+		r.Ledger.Delivered, r.Ledger.Offline, r.Ledger.Dropped, r.Ledger.Gone, r.Ledger.Pending)
+	return err
+}

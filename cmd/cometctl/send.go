@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cometctl/msggen"
+	"cometctl/server/router"
+)
+
+// sendMax is the longest message that send takes from stdin, in bytes.
+const sendMax = 16 << 20
+
+// sendOptions are the flags of send.
+type sendOptions struct {
+	to          string
+	allowRemote bool
+	json        bool
+}
+
+func newSendCmd(s streams) *cobra.Command {
+	var o sendOptions
+	cmd := &cobra.Command{
+		Use:   "send ID MESSAGE",
+		Short: "Send one message",
+		Long: `send hands one message to every session that is logged in as ID, as the article's
+router:send(ID, Message) did, and prints what became of it. That nobody is logged in is no
+error: the message goes into the void, and the exit code is 0.
+
+MESSAGE - is read from stdin, less one line end at its end. An ID or a message that begins
+with a dash stands after --.`,
+		Example: `  cometctl send 123 "Hello World"
+  date | cometctl send 123 -
+  cometctl send --json 123 "Hello World"`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("send takes an ID and a MESSAGE, not %d arguments; a message of several words goes in quotes", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runSend(cmd.Context(), s, o, args[0], args[1])
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.to, "to", "http://127.0.0.1:8001", "`URL` of the server's admin listener")
+	f.BoolVar(&o.allowRemote, "allow-remote", false, "allow a server that has no loopback address")
+	f.BoolVar(&o.json, "json", false, "print the server's receipt as it came")
+	return cmd
+}
+
+// runSend checks what it is given, sends, and prints the receipt.
+func runSend(ctx context.Context, s streams, o sendOptions, id, message string) error {
+	if err := router.ValidID([]byte(id)); err != nil {
+		return usageErrorf("%s", strings.TrimPrefix(err.Error(), "router: "))
+	}
+	if err := msggen.CheckTarget(o.to, o.allowRemote); err != nil {
+		return usageErrorf("--to: %w", err)
+	}
+	if message == "-" {
+		b, err := io.ReadAll(io.LimitReader(s.in, sendMax+1))
+		if err != nil {
+			return fmt.Errorf("reading the message from stdin: %w", err)
+		}
+		if len(b) > sendMax {
+			return errors.New("the message on stdin is longer than 16 MiB; no server takes that")
+		}
+		message = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	}
+	receipt, err := msggen.Send(ctx, o.to, id, []byte(message))
+	if err != nil {
+		return err
+	}
+	text := string(receipt.Raw)
+	if !o.json {
+		text = receiptText(id, receipt.Ledger)
+	}
+	_, err = fmt.Fprintln(s.out, text)
+	return err
+}
+
+// receiptText says in words what became of one message.
+func receiptText(id string, l msggen.Ledger) string {
+	var parts []string
+	for _, p := range []struct {
+		n    uint64
+		what string
+	}{
+		{l.Delivered, "delivered to"},
+		{l.Pending, "queued for"},
+		{l.Dropped, "dropped, as it is too slow, for"},
+		{l.Gone, "lost with the end of"},
+	} {
+		switch p.n {
+		case 0:
+		case 1:
+			parts = append(parts, p.what+" 1 session")
+		default:
+			parts = append(parts, fmt.Sprintf("%s %d sessions", p.what, p.n))
+		}
+	}
+	switch {
+	case len(parts) > 0:
+		return strings.Join(parts, ", ")
+	case l.Offline > 0:
+		return fmt.Sprintf("nobody is logged in as %s: the message went into the void", id)
+	default:
+		return "the server took the message"
+	}
+}
