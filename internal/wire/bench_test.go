@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"fmt"
 	"testing"
 )
 
@@ -14,31 +13,28 @@ const (
 	benchChunk    = "Recvd msg #12: '" + benchMessage + "'<br/>"
 )
 
-func BenchmarkRequest(b *testing.B) {
-	head := []byte(benchRequest)
-	var r Request
-	b.SetBytes(int64(len(head)))
-	b.ReportAllocs()
-	for b.Loop() {
-		var s HeadScanner
-		n, done, err := s.Scan(head, Limits{})
-		if !done || err != nil || ParseRequest(head[:n], Limits{}, &r) != nil {
-			b.Fatal("refused")
-		}
-	}
-}
-
-func BenchmarkResponse(b *testing.B) {
-	head := []byte(benchResponse)
-	var r Response
-	b.SetBytes(int64(len(head)))
-	b.ReportAllocs()
-	for b.Loop() {
-		var s HeadScanner
-		n, done, err := s.Scan(head, Limits{})
-		if !done || err != nil || ParseResponse(head[:n], Limits{}, &r) != nil {
-			b.Fatal("refused")
-		}
+func BenchmarkHead(b *testing.B) {
+	request, response := []byte(benchRequest), []byte(benchResponse)
+	var q Request
+	var p Response
+	for _, c := range []struct {
+		name string
+		head []byte
+		f    func() bool
+	}{
+		{"scan", request, func() bool { var s HeadScanner; _, done, _ := s.Scan(request, Limits{}); return done }},
+		{"request", request, func() bool { return ParseRequest(request, Limits{}, &q) == nil }},
+		{"response", response, func() bool { return ParseResponse(response, Limits{}, &p) == nil }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(c.head)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if !c.f() {
+					b.Fatal("refused")
+				}
+			}
+		})
 	}
 }
 
@@ -114,7 +110,7 @@ func BenchmarkNextStamp(b *testing.B) {
 		{"none", "Recvd msg #12: 'Hello World, this is a message of a person and holds no stamp at all'<br/>"},
 		{"hostile", string(bytes.Repeat([]byte("~1.1"), 1000))},
 	} {
-		b.Run(fmt.Sprint(c.name), func(b *testing.B) {
+		b.Run(c.name, func(b *testing.B) {
 			text := []byte(c.text)
 			b.SetBytes(int64(len(text)))
 			b.ReportAllocs()
