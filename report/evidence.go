@@ -43,7 +43,8 @@ type Percentiles struct {
 	Max  float64 `json:"max"`
 }
 
-// FloodResult has the keys of what `cometctl flood --json` prints at its end.
+// FloodResult has the keys of what `cometctl flood --json` prints at its end. Only Open means more: flood counts there what was
+// open to the end, and whoever fills this struct adds what was closed early.
 type FloodResult struct {
 	Asked       int64            `json:"asked"`
 	Open        int64            `json:"open"` // connections that were opened, whatever became of them
@@ -52,15 +53,15 @@ type FloodResult struct {
 	ClosedEarly int64            `json:"closed_early"`
 	ClosedBy    map[string]int64 `json:"closed_by,omitempty"`
 	Chunks      int64            `json:"chunks"`
-	Messages    int64            `json:"messages"` // stamped messages, duplicates included
+	Messages    int64            `json:"messages"` // stamped messages, each counted once
 	Bytes       int64            `json:"bytes"`
 	Missing     int64            `json:"missing"` // gaps in the sequences: a lost last message of an id leaves none
 	Duplicated  int64            `json:"duplicated"`
 	Reordered   int64            `json:"reordered"`
 	OpenPerS    float64          `json:"open_per_s"`
-	ConnectMS   Percentiles      `json:"connect_ms"`
-	TTFBMS      Percentiles      `json:"ttfb_ms"`
-	LatencyMS   Percentiles      `json:"latency_ms"`
+	ConnectMS   *Percentiles     `json:"connect_ms"`
+	TTFBMS      *Percentiles     `json:"ttfb_ms"`
+	LatencyMS   *Percentiles     `json:"latency_ms"` // nil: no stamp arrived
 }
 
 // Ledger is the server's account of the messages it took: for ids with one session each,

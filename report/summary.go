@@ -40,7 +40,7 @@ type MemorySummary struct {
 type MessageSummary struct {
 	Sent      *int64 `json:"sent"`
 	Delivered *int64 `json:"delivered"`
-	Received  *int64 `json:"received"` // duplicates included
+	Received  *int64 `json:"received"` // each message once
 	Offline   *int64 `json:"offline"`
 	Dropped   *int64 `json:"dropped"`
 	Gone      *int64 `json:"gone"`
@@ -80,7 +80,7 @@ func Summarize(e Evidence) Summary {
 	}
 	s.Memory = summarizeMemory(e, conns)
 	s.Messages = summarizeMessages(e)
-	if f := e.Flood; f != nil && f.Messages > 0 {
+	if f := e.Flood; f != nil && f.LatencyMS != nil {
 		l := f.LatencyMS
 		s.LatencyMS = LatencySummary{new(l.P50), new(l.P90), new(l.P99), new(l.P999), new(l.Max)}
 	}
@@ -116,7 +116,7 @@ func summarizeMessages(e Evidence) MessageSummary {
 		m.Received, m.Missing = new(f.Messages), new(f.Missing)
 		m.Duplicated, m.Reordered = new(f.Duplicated), new(f.Reordered)
 		if m.Sent != nil { // the sum also sees lost last messages, which leave no gap
-			m.Missing = new(max(f.Missing, *m.Sent-(f.Messages-f.Duplicated)))
+			m.Missing = new(max(f.Missing, *m.Sent-f.Messages))
 		}
 	}
 	return m
