@@ -199,7 +199,7 @@ const (
 func (c *conductor) bury(p *piece, e event) error {
 	p.ended = true
 	p.record.Ended, p.record.Exit = time.Now().UnixNano(), e.exit
-	if e.code == 0 && (p.mayEnd || p.told) || e.code == exitInterrupted && p.told {
+	if e.code == 0 && (p.mayEnd || p.told) || e.code == exitInterrupted && p.told || c.quitting() {
 		return nil
 	}
 	text := fmt.Sprintf("%s ended with %s", e.name, e.exit)
@@ -222,6 +222,16 @@ func (c *conductor) bury(p *piece, e event) error {
 		return nil
 	}
 	return errDied
+}
+
+// quitting reports whether the pieces are being killed because Quit was closed.
+func (c *conductor) quitting() bool {
+	select {
+	case <-c.cfg.Quit:
+		return true
+	default:
+		return false
+	}
 }
 
 // age is how long the run has been going on, as people want to read it.

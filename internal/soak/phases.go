@@ -124,12 +124,16 @@ func (c *conductor) traffic(ctx context.Context) error {
 
 // drain waits until everything that can arrive has arrived: flood has as many
 // messages as the server's ledger says were not lost on the way, or no more have
-// come for a while. The last ledger seen is the one that counts.
+// come for a while, or somebody of the two is gone. The last ledger seen is the one
+// that counts.
 func (c *conductor) drain(ctx context.Context) error {
 	seen, grew := c.now.Messages, time.Now()
 	var last time.Time
 	err := c.await(ctx, drainLimit, func() bool {
-		if c.nowAt == last {
+		switch {
+		case c.pieces[flood].ended, c.pieces[serve].ended:
+			return true
+		case c.nowAt == last:
 			return false // no new report of flood
 		}
 		last = c.nowAt
@@ -170,10 +174,14 @@ type serverStats struct {
 // who serves.
 func (c *conductor) end() {
 	c.ending = true
-	if c.man.phase() != phaseDrain {
+	cut := c.man.phase() != phaseDrain
+	if cut {
 		c.man.begin(phaseDrain, time.Now())
 	}
 	c.stop(msggen)
+	if cut && c.pieces[msggen] != nil {
+		c.drain(context.Background()) // what was sent until the cut may still arrive
+	}
 	c.stop(flood)
 	if p := c.pieces[mem]; p != nil && !p.ended {
 		rows := c.samples

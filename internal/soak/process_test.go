@@ -187,8 +187,8 @@ func TestQuitKillsEveryPiece(t *testing.T) {
 	}
 	began := time.Now()
 	s, err := Run(ctx, cfg)
-	if !errors.Is(err, ErrInterrupted) || s.Verdict != report.Inconclusive {
-		t.Errorf("%v, %s", err, s.Verdict)
+	if !errors.Is(err, ErrInterrupted) || s.Verdict != report.Inconclusive || strings.Contains(strings.Join(s.Reasons, "\n"), "killed") {
+		t.Errorf("%v, %s %q", err, s.Verdict, s.Reasons)
 	}
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %s", took)
