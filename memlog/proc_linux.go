@@ -166,6 +166,47 @@ func parseCounter(b []byte, head, key string) (int64, error) {
 	return NA, errProc
 }
 
+// tcpCounters are those of /proc/net/snmp that tell whether TCP connections of this network
+// namespace have come or gone: RFC 4022's tcpActiveOpens, tcpPassiveOpens and tcpCurrEstab.
+type tcpCounters struct {
+	activeOpens, passiveOpens, currEstab int64
+}
+
+// parseSNMP reads the two lines that start with "Tcp:", of names and of numbers.
+func parseSNMP(b []byte) (c tcpCounters, err error) {
+	at := bytes.Index(b, []byte("Tcp:"))
+	if at < 0 {
+		return c, errProc
+	}
+	names, b, _ := bytes.Cut(b[at:], []byte("\n"))
+	values, _, _ := bytes.Cut(b, []byte("\n"))
+	found := 0
+	for len(names) > 0 {
+		var name, value []byte
+		name, names = nextField(names)
+		value, values = nextField(values)
+		var into *int64
+		switch string(name) {
+		case "ActiveOpens":
+			into = &c.activeOpens
+		case "PassiveOpens":
+			into = &c.passiveOpens
+		case "CurrEstab":
+			into = &c.currEstab
+		default:
+			continue
+		}
+		if *into, err = parseDecimal(value, 0); err != nil {
+			return tcpCounters{}, errProc
+		}
+		found++
+	}
+	if found != 3 {
+		return tcpCounters{}, errProc
+	}
+	return c, nil
+}
+
 // nextField cuts the first field off b; fields are separated by spaces, tabs and newlines.
 func nextField(b []byte) (field, rest []byte) {
 	i := 0

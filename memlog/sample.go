@@ -66,9 +66,9 @@ type column struct {
 // that lacks one of them is not a row.
 const seedColumns = 4
 
-// maxEpoch is the end of the year 9999. Larger numbers are no seconds: milliseconds,
-// or two rows that ran into each other.
-const maxEpoch = 253402300799
+// maxEpoch is in the year 2255. Larger numbers are no seconds: milliseconds, or two rows
+// that ran into each other. Up to it the nanoseconds fit an int64.
+const maxEpoch = 9e9
 
 // columns is the log's format, in the order in which Writer writes. Columns may be
 // added at its end; a name, once used, keeps its meaning.

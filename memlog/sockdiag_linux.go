@@ -14,16 +14,24 @@ import (
 // nothing needs to be read that is not counted. Reading /proc/net/tcp, or a link for each
 // descriptor, takes seconds where this takes milliseconds.
 
-// Layouts of linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h. All in the host's
-// byte order but ports and addresses.
+// Layouts of linux/netlink.h and linux/inet_diag.h. All in the host's byte order but ports
+// and addresses. Of the two forms of request this is the older one, which ss(8) uses too
+// when it asks for all families: one dump covers IPv4 and IPv6, and a dump is a walk
+// through the whole of the kernel's socket table.
 const (
-	diagRequestLen = unix.SizeofNlMsghdr + 56 // struct inet_diag_req_v2
+	diagRequestLen = unix.SizeofNlMsghdr + 60 // struct inet_diag_req behind the header, padded
 	diagAnswerLen  = 72                       // struct inet_diag_msg, attributes behind it
-	sockDiagFamily = 20                       // SOCK_DIAG_BY_FAMILY
+	tcpDiagGetSock = 18                       // TCPDIAG_GETSOCK
 	diagBufLen     = 32 << 10                 // the kernel fills at most this much at a time
+)
 
-	stateEstablished = 1 << 1  // TCPF_ESTABLISHED of net/tcp_states.h
-	stateListen      = 1 << 10 // TCPF_LISTEN
+// Bits of a request's state mask: 1 << the state's number in net/tcp_states.h.
+const (
+	stateEstablished = 1 << 1
+	stateSynSent     = 1 << 2
+	stateSynRecv     = 1 << 3
+	stateCloseWait   = 1 << 8
+	stateListen      = 1 << 10
 )
 
 var errNetlink = errors.New("memlog: sock_diag: malformed answer")
@@ -45,38 +53,19 @@ func openSockDiag() (*sockDiag, error) {
 
 func (d *sockDiag) close() { unix.Close(d.fd) }
 
-// count returns how many TCP sockets of the family are in one of the states on the local port.
-func (d *sockDiag) count(family uint8, states uint32, port uint16) (n int64, err error) {
-	err = d.dump(family, states, port, func([]byte) { n++ })
-	return n, err
-}
-
-// A listener is a listening TCP socket of this network namespace.
-type listener struct {
+// A diagSocket is what memlog takes from an answer.
+type diagSocket struct {
 	inode  uint32 // as in the descriptor's link socket:[inode]
-	family uint8  // of its connections too: a dual-stack listener accepts IPv4 as AF_INET6
-	port   uint16
+	family uint8  // unix.AF_INET or unix.AF_INET6
+	port   uint16 // the local one
 }
 
-// listeners appends all listening TCP sockets to dst.
-func (d *sockDiag) listeners(dst []listener) ([]listener, error) {
-	for _, family := range [...]uint8{unix.AF_INET, unix.AF_INET6} {
-		err := d.dump(family, stateListen, 0, func(msg []byte) {
-			dst = append(dst, parseListener(msg))
-		})
-		if err != nil && !(family == unix.AF_INET6 && errors.Is(err, unix.ENOENT)) { // no IPv6 here
-			return dst, err
-		}
-	}
-	return dst, nil
-}
-
-// dump sends one request and calls each for every answer; msg is valid during the call only.
-// port 0 is every port.
-func (d *sockDiag) dump(family uint8, states uint32, port uint16, each func(msg []byte)) error {
+// dump calls each for every TCP socket of this network namespace that is in one of the states
+// on the local port; port 0 is every port. After an error the socket is not to be used again.
+func (d *sockDiag) dump(states uint32, port uint16, each func(diagSocket)) error {
 	d.seq++
 	var req [diagRequestLen]byte
-	encodeDiagRequest(&req, d.seq, family, states, port)
+	encodeDiagRequest(&req, d.seq, states, port)
 	if err := unix.Sendto(d.fd, req[:], 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("memlog: sock_diag: %w", os.NewSyscallError("sendto", err))
 	}
@@ -94,22 +83,21 @@ func (d *sockDiag) dump(family uint8, states uint32, port uint16, each func(msg 
 	}
 }
 
-// encodeDiagRequest writes struct nlmsghdr and struct inet_diag_req_v2.
-func encodeDiagRequest(b *[diagRequestLen]byte, seq uint32, family uint8, states uint32, port uint16) {
+// encodeDiagRequest writes struct nlmsghdr and struct inet_diag_req. What stays zero asks for
+// every family, every address and no attributes.
+func encodeDiagRequest(b *[diagRequestLen]byte, seq, states uint32, port uint16) {
 	ne := binary.NativeEndian
 	ne.PutUint32(b[0:], diagRequestLen)
-	ne.PutUint16(b[4:], sockDiagFamily)
+	ne.PutUint16(b[4:], tcpDiagGetSock)
 	ne.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
 	ne.PutUint32(b[8:], seq)
-	b[16] = family           // sdiag_family
-	b[17] = unix.IPPROTO_TCP // sdiag_protocol; idiag_ext stays 0: no attributes asked for
-	ne.PutUint32(b[20:], states)
-	binary.BigEndian.PutUint16(b[24:], port) // id.idiag_sport
+	binary.BigEndian.PutUint16(b[20:], port) // id.idiag_sport
+	ne.PutUint32(b[68:], states)             // idiag_states
 }
 
 // walkDiag goes through the messages of one read. done is true behind the dump's last message.
 // Messages that answer an earlier request, one that was given up, are passed over.
-func walkDiag(b []byte, seq uint32, each func(msg []byte)) (done bool, err error) {
+func walkDiag(b []byte, seq uint32, each func(diagSocket)) (done bool, err error) {
 	ne := binary.NativeEndian
 	for len(b) > 0 {
 		if len(b) < unix.SizeofNlMsghdr {
@@ -130,11 +118,11 @@ func walkDiag(b []byte, seq uint32, each func(msg []byte)) (done bool, err error
 					}
 				}
 				return true, nil
-			case sockDiagFamily:
+			case tcpDiagGetSock:
 				if len(body) < diagAnswerLen {
 					return false, errNetlink
 				}
-				each(body)
+				each(parseDiagSocket(body))
 			}
 		}
 		b = b[min((size+3)&^3, len(b)):]
@@ -142,9 +130,9 @@ func walkDiag(b []byte, seq uint32, each func(msg []byte)) (done bool, err error
 	return false, nil
 }
 
-// parseListener reads struct inet_diag_msg, of which walkDiag has checked the length.
-func parseListener(msg []byte) listener {
-	return listener{
+// parseDiagSocket reads struct inet_diag_msg, of which walkDiag has checked the length.
+func parseDiagSocket(msg []byte) diagSocket {
+	return diagSocket{
 		inode:  binary.NativeEndian.Uint32(msg[68:]),
 		family: msg[0],
 		port:   binary.BigEndian.Uint16(msg[4:]),

@@ -81,12 +81,12 @@ func isServe(args []string) bool {
 	return strings.HasPrefix(base, "cometctl") && args[1] == "serve"
 }
 
-// choose finds the one process in the table that t means. self is the caller's pid: it and
-// its ancestors, the shell and make and ssh whose command lines hold the pattern too, are
-// meant only when a pid names them.
+// choose finds the one process in the table that t means. self is the caller's pid: a Name
+// does not mean it or its ancestors, the shell and make and ssh whose command lines hold the
+// pattern too.
 func (t Target) choose(table []process, self int) (process, error) {
 	kin := map[int]bool{}
-	if t.PID == 0 {
+	if t.Name != nil {
 		kin = ancestry(table, self)
 	}
 	var fit []process
