@@ -43,25 +43,20 @@ type Percentiles struct {
 	Max  float64 `json:"max"`
 }
 
-// FloodResult has the keys of what `cometctl flood --json` prints at its end. Only Open means more: flood counts there what was
-// open to the end, and whoever fills this struct adds what was closed early.
+// FloodResult holds those keys of what `cometctl flood --json` prints at its end that a summary is made of. Only Open means
+// more: flood counts there what was open to the end, and whoever fills this struct adds what was closed early.
 type FloodResult struct {
 	Asked       int64            `json:"asked"`
 	Open        int64            `json:"open"` // connections that were opened, whatever became of them
 	Failed      int64            `json:"failed"`
-	FailedBy    map[string]int64 `json:"failed_by,omitempty"`
+	FailedBy    map[string]int64 `json:"failed_by"` // Failed by cause
 	ClosedEarly int64            `json:"closed_early"`
-	ClosedBy    map[string]int64 `json:"closed_by,omitempty"`
-	Chunks      int64            `json:"chunks"`
-	Messages    int64            `json:"messages"` // stamped messages, each counted once
-	Bytes       int64            `json:"bytes"`
-	Missing     int64            `json:"missing"` // gaps in the sequences: a lost last message of an id leaves none
+	ClosedBy    map[string]int64 `json:"closed_by"` // ClosedEarly by cause
+	Messages    int64            `json:"messages"`  // stamped messages, each counted once
+	Missing     int64            `json:"missing"`   // gaps in the sequences: a lost last message of an id leaves none
 	Duplicated  int64            `json:"duplicated"`
 	Reordered   int64            `json:"reordered"`
-	OpenPerS    float64          `json:"open_per_s"`
-	ConnectMS   *Percentiles     `json:"connect_ms"`
-	TTFBMS      *Percentiles     `json:"ttfb_ms"`
-	LatencyMS   *Percentiles     `json:"latency_ms"` // nil: no stamp arrived
+	LatencyMS   *Percentiles     `json:"latency_ms"` // from due to received; nil: no stamp arrived
 }
 
 // Ledger is the server's account of the messages it took: for ids with one session each,
@@ -75,14 +70,12 @@ type Ledger struct {
 	Pending   int64 `json:"pending"`   // still queued
 }
 
-// MsggenResult has the keys of what `cometctl msggen --json` prints at its end.
+// MsggenResult holds those keys of what `cometctl msggen --json` prints at its end that a summary is made of.
 type MsggenResult struct {
-	Sent     int64       `json:"sent"`
-	Accepted int64       `json:"accepted"` // acknowledged by the server
-	Late     int64       `json:"late"`
-	Rate     float64     `json:"rate"` // messages per second that were reached
-	LagMS    Percentiles `json:"lag_ms"`
-	Ledger   *Ledger     `json:"ledger,omitempty"`
+	Sent     int64   `json:"sent"`
+	Accepted int64   `json:"accepted"` // confirmed by the server
+	Rate     float64 `json:"rate"`     // messages per second that were reached
+	Ledger   *Ledger `json:"ledger"`
 }
 
 // Course tells how a run went, where no number shows it.

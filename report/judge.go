@@ -1,7 +1,10 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,12 +31,15 @@ const rateReached = 0.99
 //  4. otherwise it passes.
 //
 // A finding is never hidden by a weightier one: all are listed. Reordered messages are listed and fail nothing.
-func Judge(s Summary, c Course) (Verdict, []string) {
-	broken := append(append([]string(nil), c.Failures...), findings(s)...)
+func Judge(s Summary, c Course) (Verdict, []string) { return judge(s, Evidence{Course: c}) }
+
+// judge is Judge with the causes that e has and a Summary does not hold.
+func judge(s Summary, e Evidence) (Verdict, []string) {
+	broken := append(append([]string(nil), e.Failures...), findings(s, e)...)
 	absent := gaps(s)
 	switch {
-	case c.Interrupted != "":
-		return Inconclusive, append(append([]string{c.Interrupted}, broken...), absent...)
+	case e.Interrupted != "":
+		return Inconclusive, append(append([]string{e.Interrupted}, broken...), absent...)
 	case len(broken) > 0:
 		return Fail, append(broken, absent...)
 	case len(absent) > 0:
@@ -43,16 +49,20 @@ func Judge(s Summary, c Course) (Verdict, []string) {
 }
 
 // findings lists what was measured and is not as asked.
-func findings(s Summary) []string {
+func findings(s Summary, e Evidence) []string {
 	var out []string
+	var failedBy, closedBy map[string]int64
+	if e.Flood != nil {
+		failedBy, closedBy = e.Flood.FailedBy, e.Flood.ClosedBy
+	}
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 
 	c := s.Conns
 	if n := value(c.Failed); n > 0 {
-		say("%s of %s failed to open.", group(n), count(c.Asked, "connection"))
+		say("%s of %s failed to open%s.", group(n), count(c.Asked, "connection"), causes(failedBy))
 	}
 	if n := value(c.ClosedEarly); n > 0 {
-		say("%s of %s ended before the run did.", group(n), count(c.Asked, "connection"))
+		say("%s of %s ended before the run did%s.", group(n), count(c.Asked, "connection"), causes(closedBy))
 	}
 	if c.Peak != nil && *c.Peak+value(c.Failed) < c.Asked {
 		say("No more than %s of %s stood open at once.", group(*c.Peak), count(c.Asked, "connection"))
@@ -60,7 +70,11 @@ func findings(s Summary) []string {
 
 	m := s.Messages
 	if n := value(m.Missing); n > 0 {
-		say("%s of %s never arrived.", group(n), count(value(m.Sent), "message"))
+		unconfirmed := ""
+		if g := e.Msggen; g != nil && g.Accepted < g.Sent {
+			unconfirmed = fmt.Sprintf(" (%s not confirmed by the server)", group(g.Sent-g.Accepted))
+		}
+		say("%s of %s never arrived%s.", group(n), count(value(m.Sent), "message"), unconfirmed)
 	}
 	if n := value(m.Duplicated); n > 0 {
 		say("%s arrived more than once.", count(n, "message"))
@@ -79,6 +93,20 @@ func findings(s Summary) []string {
 			decimal(*r.Achieved), 100**r.Achieved/r.Asked, decimal(r.Asked))
 	}
 	return out
+}
+
+// causes lists what is counted by cause, the commonest first: " (timeout 7, connection refused 2)".
+func causes(by map[string]int64) string {
+	if len(by) == 0 {
+		return ""
+	}
+	names := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
+		return cmp.Or(cmp.Compare(by[b], by[a]), strings.Compare(a, b))
+	})
+	for i, name := range names {
+		names[i] = name + " " + group(by[name])
+	}
+	return " (" + strings.Join(names, ", ") + ")"
 }
 
 // gaps lists what the verdict would have needed and was not measured.

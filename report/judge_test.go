@@ -108,10 +108,15 @@ func TestJudge(t *testing.T) {
 		{"all good", func(*Evidence) {}, Pass, []string{"All 10,000 connections opened", "All 60,000 messages arrived"}},
 		{"reordered", func(e *Evidence) { e.Flood.Reordered = 1 }, Pass, []string{"All ", "All ", "1 message arrived after"}},
 		{"failed", func(e *Evidence) { e.Flood.Failed, e.Flood.Open = 1, 9999 }, Fail, []string{"1 of 10,000 connections failed to open."}},
+		{"causes", func(e *Evidence) {
+			e.Flood.Failed, e.Flood.Open, e.Flood.FailedBy = 9, 9991, map[string]int64{"refused": 2, "timeout": 5, "reset": 2}
+		}, Fail, []string{"9 of 10,000 connections failed to open (timeout 5, refused 2, reset 2)."}},
 		{"ended early", func(e *Evidence) { e.Flood.ClosedEarly = 3 }, Fail, []string{"3 of 10,000 connections ended before"}},
 		{"never tried", func(e *Evidence) { e.Flood.Open = 9000 }, Fail, []string{"No more than 9,000 of 10,000 connections"}},
 		{"gap", func(e *Evidence) { e.Flood.Missing, e.Flood.Messages = 2, 59_998 }, Fail, []string{"2 of 60,000 messages never arrived."}},
 		{"lost last message", func(e *Evidence) { e.Flood.Messages = 59_999 }, Fail, []string{"1 of 60,000 messages never arrived."}},
+		{"not confirmed", func(e *Evidence) { e.Msggen.Accepted, e.Flood.Messages = 59_990, 59_995 }, Fail,
+			[]string{"5 of 60,000 messages never arrived (10 not confirmed by the server)."}},
 		{"lost and doubled", func(e *Evidence) { e.Flood.Duplicated, e.Flood.Messages = 1, 59_999 }, Fail,
 			[]string{"1 of 60,000 messages never arrived.", "1 message arrived more than once."}},
 		{"doubled", func(e *Evidence) { e.Flood.Duplicated = 5 }, Fail, []string{"5 messages arrived more than once."}},
@@ -128,7 +133,9 @@ func TestJudge(t *testing.T) {
 		{"no samples", func(e *Evidence) { e.Samples = nil }, Inconclusive, []string{"There is no sample of the server's memory."}},
 		{"no sample while empty", func(e *Evidence) { e.Phases.Empty = Span{} }, Inconclusive, []string{"No sample of the server's memory was taken while"}},
 		{"no sample on the plateau", func(e *Evidence) { e.Phases.Idle = Span{} }, Inconclusive, []string{"No sample of the server's memory was taken on"}},
-		{"no message", func(e *Evidence) { *e.Msggen, *e.Ledger, e.Flood.Messages, e.Flood.LatencyMS = MsggenResult{}, Ledger{}, 0, nil }, Inconclusive,
+		{"no message", func(e *Evidence) {
+			*e.Msggen, *e.Ledger, e.Flood.Messages, e.Flood.LatencyMS = MsggenResult{}, Ledger{}, 0, nil
+		}, Inconclusive,
 			[]string{"No message was sent"}},
 		{"no flood", func(e *Evidence) { e.Flood = nil }, Inconclusive, []string{"flood left no result"}},
 		{"no msggen", func(e *Evidence) { e.Msggen = nil }, Inconclusive, []string{"msggen left no result"}},

@@ -87,7 +87,7 @@ func Summarize(e Evidence) Summary {
 	if e.Msggen != nil {
 		s.Rate.Achieved = new(e.Msggen.Rate)
 	}
-	s.Verdict, s.Reasons = Judge(s, e.Course)
+	s.Verdict, s.Reasons = judge(s, e)
 	return s
 }
 
