@@ -37,7 +37,7 @@ func (f *fakeLoop) Dial(_, from netip.AddrPort) (netloop.Conn, error) {
 	return f.conns[len(f.conns)-1], nil
 }
 
-func (f *fakeLoop) Write(c netloop.Conn, b []byte, _ int) bool {
+func (f *fakeLoop) Write(c netloop.Conn, b []byte, _ uint32) bool {
 	f.written[c.Slot()-1] += string(b)
 	return true
 }
@@ -47,7 +47,7 @@ func (f *fakeLoop) SetDeadline(c netloop.Conn, d time.Duration) { f.deadlines[c.
 func (f *fakeLoop) Close(c netloop.Conn, err error) {
 	if f.conns[c.Slot()-1] != 0 {
 		f.conns[c.Slot()-1] = 0
-		f.h.Closed(f, c, err, 0)
+		f.h.Closed(f, c, err)
 	}
 }
 

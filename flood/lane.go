@@ -236,10 +236,11 @@ type handler []*lane
 func (h handler) Opened(l netloop.Loop, c netloop.Conn)             { h[l.Index()].opened(l, c) }
 func (h handler) Readable(l netloop.Loop, c netloop.Conn, b []byte) { h[l.Index()].readable(l, c, b) }
 func (h handler) Expired(l netloop.Loop, c netloop.Conn)            { l.Close(c, causeTimeout) }
-func (h handler) Wrote(netloop.Loop, netloop.Conn, int)             {}
+func (h handler) Wrote(netloop.Loop, netloop.Conn, uint32)          {}
+func (h handler) Unsent(netloop.Loop, netloop.Conn, uint32)         {}
 
 func (h handler) Posted(netloop.Loop, netloop.Conn, []byte, uint64, bool) {}
 
-func (h handler) Closed(l netloop.Loop, c netloop.Conn, err error, _ int) {
+func (h handler) Closed(l netloop.Loop, c netloop.Conn, err error) {
 	h[l.Index()].closed(l, c, err)
 }

@@ -8,36 +8,28 @@ type backlog struct {
 }
 
 // piece is what remains of one Write in a backlog.
-type piece struct{ n, units uint32 }
+type piece struct{ n, tag uint32 }
 
 func (b *backlog) pending() int { return len(b.buf) - b.off }
 
-func (b *backlog) add(data []byte, units int) {
+func (b *backlog) add(data []byte, tag uint32) {
 	if b.off > len(b.buf)/2 {
 		b.buf = b.buf[:copy(b.buf, b.buf[b.off:])]
 		b.off = 0
 	}
 	b.buf = append(b.buf, data...)
-	b.ends = append(b.ends, piece{uint32(len(data)), uint32(units)})
+	b.ends = append(b.ends, piece{uint32(len(data)), tag})
 }
 
-// advance takes n written bytes off and returns the units of the pieces that are whole now.
-func (b *backlog) advance(n int) (units int) {
+// advance takes n written bytes off and calls whole with the tag of each piece that has left whole by that.
+func (b *backlog) advance(n int, whole func(tag uint32)) {
 	b.off += n
 	i := 0
 	for ; i < len(b.ends) && n >= int(b.ends[i].n); i++ {
 		n -= int(b.ends[i].n)
-		units += int(b.ends[i].units)
+		whole(b.ends[i].tag)
 	}
 	if b.ends = b.ends[:copy(b.ends, b.ends[i:])]; len(b.ends) > 0 {
 		b.ends[0].n -= uint32(n)
 	}
-	return units
-}
-
-func (b *backlog) units() (units int) {
-	for _, p := range b.ends {
-		units += int(p.units)
-	}
-	return units
 }

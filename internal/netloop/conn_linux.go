@@ -129,7 +129,7 @@ func (l *eloop) adopt(fd int32, st state) (Conn, error) {
 }
 
 // Write implements Loop.
-func (l *eloop) Write(c Conn, b []byte, units int) bool {
+func (l *eloop) Write(c Conn, b []byte, tag uint32) bool {
 	r := l.live(c)
 	if r == nil || r.state != stateOpen {
 		return false
@@ -140,24 +140,21 @@ func (l *eloop) Write(c Conn, b []byte, units int) bool {
 			return false
 		}
 		// Staged bytes are pending only because the turn is not over: give the kernel its chance before refusing.
-		slot := c.Slot()
-		if units, e := l.push(slot); e != 0 {
+		if l.push(c.Slot()) != 0 {
 			return false
-		} else if units > 0 {
-			l.early = append(l.early, early{c, units})
 		}
 		if pending = l.pending(r); pending > 0 && pending+len(b) > l.cfg.MaxPending {
 			return false
 		}
 	}
 	if r.out&backlogBit != 0 {
-		l.backlogs.get(r.out).add(b, units)
+		l.backlogs.get(r.out).add(b, tag)
 		return true
 	}
 	if r.out == 0 {
 		l.stage.dirty = append(l.stage.dirty, c.Slot())
 	}
-	r.out = l.stage.add(r.out, b, units)
+	r.out = l.stage.add(r.out, b, tag)
 	return true
 }
 
@@ -181,46 +178,26 @@ func (l *eloop) pending(r *record) int {
 
 // flush writes what the turn has staged: one system call for each connection. Handlers that are told so may write again.
 func (l *eloop) flush() {
-	for i := 0; i < len(l.stage.dirty) || len(l.early) > 0; i++ {
-		l.tellEarly(0)
-		if i >= len(l.stage.dirty) {
-			break
-		}
+	l.tell(0)
+	for i := 0; i < len(l.stage.dirty); i++ {
 		slot := l.stage.dirty[i]
 		r := l.recs.At(slot)
 		if r.out == 0 || r.out&backlogBit != 0 {
 			continue // closed, or written early
 		}
 		c := l.conn(slot)
-		units, e := l.push(slot)
-		if e != 0 {
+		if e := l.push(slot); e != 0 {
 			l.Close(c, os.NewSyscallError("write", e))
-			continue
 		}
-		if units > 0 {
-			l.h.Wrote(l, c, units)
-		}
+		l.tell(0)
 		l.settle(c)
 	}
 	l.stage.reset()
 }
 
-// tellEarly reports the writes that could not wait for the end of the turn: all of them, or those of c.
-func (l *eloop) tellEarly(c Conn) {
-	for i := 0; i < len(l.early); i++ {
-		if e := l.early[i]; e.units > 0 && (c == 0 || c == e.c) {
-			l.early[i].units = 0
-			l.h.Wrote(l, e.c, e.units)
-		}
-	}
-	if c == 0 {
-		l.early = l.early[:0]
-	}
-}
-
-// push writes a connection's staged bytes and makes what the kernel did not take its backlog. It returns the units of the
+// push writes a connection's staged bytes, makes what the kernel did not take its backlog, and notes the tags of the
 // writes that left whole. On an error everything stays staged.
-func (l *eloop) push(slot slab.Slot) (units int, e syscall.Errno) {
+func (l *eloop) push(slot slab.Slot) syscall.Errno {
 	r := l.recs.At(slot)
 	buf := l.stage.gather(r.out, &l.scratch)
 	n, e := sysSend(r.fd, buf)
@@ -228,28 +205,28 @@ func (l *eloop) push(slot slab.Slot) (units int, e syscall.Errno) {
 		n, e = 0, 0
 	}
 	if e != 0 {
-		return 0, e
+		return e
 	}
-	staged, left := r.out, n
+	c, staged := l.conn(slot), r.out
 	r.out = 0
 	var b *backlog
 	l.stage.each(staged, func(p *part) {
-		if left >= int(p.n) {
-			left -= int(p.n)
-			units += int(p.units)
+		if n >= int(p.n) && b == nil {
+			n -= int(p.n)
+			l.wrote(c, p.tag)
 			return
 		}
 		if b == nil {
 			r.out = l.backlogs.take()
 			b = l.backlogs.get(r.out)
 		}
-		b.add(l.stage.bytes[p.off+uint32(left):p.off+p.n], int(p.units))
-		left = 0
+		b.add(l.stage.bytes[p.off+uint32(n):p.off+p.n], p.tag)
+		n = 0
 	})
 	if b != nil {
 		l.watch(slot, unix.EPOLLIN|unix.EPOLLOUT)
 	}
-	return units, 0
+	return 0
 }
 
 // drain goes on with a backlog.
@@ -265,15 +242,13 @@ func (l *eloop) drain(slot slab.Slot) {
 		l.Close(c, os.NewSyscallError("write", e))
 		return
 	}
-	units := b.advance(n)
+	b.advance(n, func(tag uint32) { l.wrote(c, tag) })
 	if b.pending() == 0 {
 		l.backlogs.giveBack(r.out)
 		r.out = 0
 		l.watch(slot, unix.EPOLLIN)
 	}
-	if units > 0 {
-		l.h.Wrote(l, c, units)
-	}
+	l.tell(0)
 	l.settle(c)
 }
 
@@ -318,25 +293,27 @@ func (l *eloop) expired(slot slab.Slot) {
 
 // Close implements Loop.
 func (l *eloop) Close(c Conn, err error) {
+	if l.live(c) == nil {
+		return
+	}
+	l.tell(c)
 	r := l.live(c)
 	if r == nil {
 		return
 	}
-	if len(l.early) > 0 {
-		l.tellEarly(c)
-		if r = l.live(c); r == nil {
-			return
-		}
-	}
-	units := 0
+	unsent := l.unsent[:0]
+	l.unsent = nil // the handler may close another connection meanwhile
 	switch {
 	case r.out&backlogBit != 0:
-		units = l.backlogs.get(r.out).units()
+		for _, p := range l.backlogs.get(r.out).ends {
+			unsent = append(unsent, p.tag)
+		}
 		l.backlogs.giveBack(r.out)
 	case r.out != 0:
-		l.stage.each(r.out, func(p *part) { units += int(p.units) })
+		l.stage.each(r.out, func(p *part) { unsent = append(unsent, p.tag) })
 	}
 	sysClose(r.fd) // leaves the epoll set with it
 	l.release(c.Slot())
-	l.h.Closed(l, c, err, units)
+	l.end(c, err, unsent)
+	l.unsent = unsent
 }

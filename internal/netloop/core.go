@@ -49,8 +49,9 @@ type core struct {
 	wheel wheel
 	mail  mailbox
 	turn  turn
-	run   func() // one turn without readiness events; the caller has the turn
-	wake  func() // makes the loop's own goroutine take a turn
+	run   func()    // one turn without readiness events; the caller has the turn
+	told  []outcome // writes that have left whole; Wrote is due
+	wake  func()    // makes the loop's own goroutine take a turn
 }
 
 // inlinePosts is how much posted work a publisher does itself when the loop sleeps. Doing it saves the wake-up of
@@ -121,6 +122,42 @@ func (l *core) Conns(f func(Conn) bool) {
 			return
 		}
 	}
+}
+
+// outcome is a tagged write that has left whole.
+type outcome struct {
+	c   Conn
+	tag uint32
+}
+
+// wrote notes that a write has left whole. The handler is told later, when it is not in the middle of writing.
+func (l *core) wrote(c Conn, tag uint32) {
+	if tag != 0 {
+		l.told = append(l.told, outcome{c, tag})
+	}
+}
+
+// tell calls Wrote for what wrote has noted: for everything, or (with c) for what c must hear before it is closed.
+func (l *core) tell(c Conn) {
+	for i := 0; i < len(l.told); i++ {
+		if o := l.told[i]; o.tag != 0 && (c == 0 || c == o.c) {
+			l.told[i].tag = 0
+			l.h.Wrote(l.self, o.c, o.tag)
+		}
+	}
+	if c == 0 {
+		l.told = l.told[:0]
+	}
+}
+
+// end tells the handler that c has ended, after its tagged writes that will not leave.
+func (l *core) end(c Conn, err error, unsent []uint32) {
+	for _, tag := range unsent {
+		if tag != 0 {
+			l.h.Unsent(l.self, c, tag)
+		}
+	}
+	l.h.Closed(l.self, c, err)
 }
 
 // deliver hands over the mail; full says when the turn has staged so much that it must be written before more is added.

@@ -25,9 +25,10 @@ type script struct {
 	opened   func(Loop, Conn)
 	readable func(Loop, Conn, []byte)
 	posted   func(Loop, Conn, []byte, uint64, bool)
-	wrote    func(Loop, Conn, int)
+	wrote    func(Loop, Conn, uint32)
+	unsent   func(Loop, Conn, uint32)
 	expired  func(Loop, Conn)
-	closed   func(Loop, Conn, error, int)
+	closed   func(Loop, Conn, error)
 }
 
 func (s *script) Opened(l Loop, c Conn) {
@@ -45,9 +46,14 @@ func (s *script) Posted(l Loop, c Conn, b []byte, tag uint64, alive bool) {
 		s.posted(l, c, b, tag, alive)
 	}
 }
-func (s *script) Wrote(l Loop, c Conn, units int) {
+func (s *script) Wrote(l Loop, c Conn, tag uint32) {
 	if s.wrote != nil {
-		s.wrote(l, c, units)
+		s.wrote(l, c, tag)
+	}
+}
+func (s *script) Unsent(l Loop, c Conn, tag uint32) {
+	if s.unsent != nil {
+		s.unsent(l, c, tag)
 	}
 }
 func (s *script) Expired(l Loop, c Conn) {
@@ -55,9 +61,9 @@ func (s *script) Expired(l Loop, c Conn) {
 		s.expired(l, c)
 	}
 }
-func (s *script) Closed(l Loop, c Conn, err error, units int) {
+func (s *script) Closed(l Loop, c Conn, err error) {
 	if s.closed != nil {
-		s.closed(l, c, err, units)
+		s.closed(l, c, err)
 	}
 }
 
@@ -119,19 +125,22 @@ func TestEcho(t *testing.T) {
 	})
 }
 
-// A reader that starts late gets every byte in order, and the units of the writes are reported exactly once.
-func TestPartialWritesKeepOrderAndUnits(t *testing.T) {
+// A reader that starts late gets every byte in order, and each write is reported exactly once and in order.
+func TestPartialWritesKeepOrderAndTags(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		const writes = 3000
 		opened := make(chan Conn, 1)
 		done := make(chan int, 1)
-		units := 0
+		told, accepted := 0, uint32(0)
 		var want bytes.Buffer
 		e, addr := start(t, Config{Engine: engine, Loops: 1, MaxPending: 64 << 20}, &script{
 			opened: func(l Loop, c Conn) { opened <- c },
-			wrote: func(l Loop, c Conn, n int) {
-				if units += n; units == writes {
-					done <- units
+			wrote: func(l Loop, c Conn, tag uint32) {
+				if told++; tag != uint32(told) {
+					t.Errorf("tag %d was told as number %d", tag, told)
+				}
+				if told == writes {
+					done <- told
 				}
 			},
 		})
@@ -144,7 +153,8 @@ func TestPartialWritesKeepOrderAndUnits(t *testing.T) {
 				for range writes / 10 {
 					b := bytes.Repeat([]byte{byte(rnd.IntN(256))}, 1+rnd.IntN(9000))
 					want.Write(b)
-					if !l.Write(c, b, 1) {
+					accepted++
+					if !l.Write(c, b, accepted) {
 						t.Error("write refused below the bound")
 					}
 				}
@@ -161,12 +171,12 @@ func TestPartialWritesKeepOrderAndUnits(t *testing.T) {
 			t.Fatalf("%v, same bytes: %t", err, bytes.Equal(got, want.Bytes()))
 		}
 		if n := recv(t, done); n != writes {
-			t.Errorf("%d units reported, want %d", n, writes)
+			t.Errorf("%d writes reported, want %d", n, writes)
 		}
 	})
 }
 
-func TestPendingIsBoundedAndUnsentUnitsAreReported(t *testing.T) {
+func TestPendingIsBoundedAndUnsentIsTold(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		const bound = 100_000
 		type end struct{ wrote, unsent, accepted, refused int }
@@ -174,8 +184,9 @@ func TestPendingIsBoundedAndUnsentUnitsAreReported(t *testing.T) {
 		var got end
 		e, addr := start(t, Config{Engine: engine, Loops: 1, MaxPending: bound}, &script{
 			opened: func(l Loop, c Conn) { opened <- c },
-			wrote:  func(l Loop, c Conn, n int) { got.wrote += n },
-			closed: func(l Loop, c Conn, err error, n int) { got.unsent = n; closed <- got },
+			wrote:  func(l Loop, c Conn, tag uint32) { got.wrote++ },
+			unsent: func(l Loop, c Conn, tag uint32) { got.unsent++ },
+			closed: func(l Loop, c Conn, err error) { closed <- got },
 		})
 		nc := dial(t, addr)
 		c := recv(t, opened)
@@ -217,7 +228,7 @@ func TestPostReachesLiveAndTellsDead(t *testing.T) {
 		opened, closed, got := make(chan Conn, 1000), make(chan Conn, 1000), make(chan mail, 10)
 		e, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
 			opened: func(l Loop, c Conn) { opened <- c },
-			closed: func(l Loop, c Conn, err error, n int) { closed <- c },
+			closed: func(l Loop, c Conn, err error) { closed <- c },
 			posted: func(l Loop, c Conn, b []byte, tag uint64, alive bool) {
 				got <- mail{string(b), tag, alive}
 				l.Write(c, b, 1)
@@ -316,7 +327,7 @@ func TestDeadline(t *testing.T) {
 				l.SetDeadline(c, 50*time.Millisecond)
 			},
 			expired: func(l Loop, c Conn) { at = l.Now(); l.Close(c, errLate) },
-			closed:  func(l Loop, c Conn, err error, n int) { closed <- err },
+			closed:  func(l Loop, c Conn, err error) { closed <- err },
 		})
 		nc := dial(t, addr)
 		if err := recv(t, closed); err != errLate {
@@ -344,12 +355,8 @@ func TestEndDeliversEverything(t *testing.T) {
 					t.Error("write accepted after End")
 				}
 			},
-			closed: func(l Loop, c Conn, err error, n int) {
-				if n != 0 {
-					t.Errorf("%d units unsent", n)
-				}
-				closed <- err
-			},
+			unsent: func(Loop, Conn, uint32) { t.Error("a write is unsent") },
+			closed: func(l Loop, c Conn, err error) { closed <- err },
 		})
 		nc := dial(t, addr)
 		nc.Write([]byte("go"))
@@ -370,7 +377,7 @@ func TestLingerIsBounded(t *testing.T) {
 		closed := make(chan error, 1)
 		_, addr := start(t, Config{Engine: engine, Loops: 1, Linger: 10 * time.Millisecond}, &script{
 			opened: func(l Loop, c Conn) { l.End(c) },
-			closed: func(l Loop, c Conn, err error, n int) { closed <- err },
+			closed: func(l Loop, c Conn, err error) { closed <- err },
 		})
 		dial(t, addr)
 		if err := recv(t, closed); err != ErrLinger {
@@ -395,7 +402,7 @@ func TestDial(t *testing.T) {
 					l.Close(c, io.EOF)
 				}
 			},
-			closed: func(l Loop, c Conn, err error, units int) {
+			closed: func(l Loop, c Conn, err error) {
 				if ended++; err != io.EOF {
 					t.Errorf("closed with %v", err)
 				}
@@ -436,7 +443,7 @@ func TestDialRefused(t *testing.T) {
 		failed := make(chan error, 1)
 		e, err := New(Config{Engine: engine, Loops: 1}, &script{
 			opened: func(Loop, Conn) { t.Error("opened") },
-			closed: func(_ Loop, _ Conn, err error, _ int) { failed <- err },
+			closed: func(_ Loop, _ Conn, err error) { failed <- err },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -495,7 +502,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		var last error
 		e, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
 			opened: func(l Loop, c Conn) { opened <- c },
-			closed: func(l Loop, c Conn, err error, n int) { closed++; last = err },
+			closed: func(l Loop, c Conn, err error) { closed++; last = err },
 		})
 		for range 10 {
 			dial(t, addr)
@@ -518,7 +525,7 @@ func TestChurn(t *testing.T) {
 		live := map[Conn]bool{}
 		e, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
 			opened: func(l Loop, c Conn) { mu.Lock(); live[c] = true; mu.Unlock() },
-			closed: func(l Loop, c Conn, err error, n int) { mu.Lock(); delete(live, c); mu.Unlock() },
+			closed: func(l Loop, c Conn, err error) { mu.Lock(); delete(live, c); mu.Unlock() },
 			posted: func(l Loop, c Conn, b []byte, tag uint64, alive bool) {
 				if l.Write(c, b, 1) != alive {
 					t.Error("Posted's alive and Write disagree")

@@ -47,16 +47,10 @@ type eloop struct {
 	scratch    []byte
 	stage      stage
 	backlogs   backlogs
-	early      []early
-	fresh      []Conn // dials that stood when Dial returned
+	unsent     []uint32 // tags, while a connection is closed
+	fresh      []Conn   // dials that stood when Dial returned
 	events     []unix.EpollEvent
 	closed     bool
-}
-
-// early is the outcome of a write that could not wait for the end of the turn; Wrote is still due.
-type early struct {
-	c     Conn
-	units int
 }
 
 func newEpoll(cfg Config, h Handler) (Engine, error) {

@@ -184,25 +184,23 @@ func (l *goLoop) writer(c Conn, gc *goConn) {
 		if len(buf) > 0 {
 			n, err = gc.nc.Write(buf)
 		}
-		l.inTurn(func() { l.wrote(c, gc, n, err) })
+		l.inTurn(func() { l.written(c, gc, n, err) })
 	}
 }
 
-// wrote takes note of what the writer has done.
-func (l *goLoop) wrote(c Conn, gc *goConn, n int, err error) {
+// written takes note of what the writer has done.
+func (l *goLoop) written(c Conn, gc *goConn, n int, err error) {
 	if l.live(c) == nil {
 		return
 	}
-	units := gc.writing.advance(n)
+	gc.writing.advance(n, func(tag uint32) { l.wrote(c, tag) })
 	if err == nil {
 		gc.writing = backlog{buf: gc.writing.buf[:0], ends: gc.writing.ends[:0]}
 		if cap(gc.writing.buf) > 4<<10 {
 			gc.writing.buf = nil
 		}
 	}
-	if units > 0 {
-		l.h.Wrote(l, c, units)
-	}
+	l.tell(0)
 	if err != nil {
 		l.Close(c, err)
 		return
@@ -213,7 +211,7 @@ func (l *goLoop) wrote(c Conn, gc *goConn, n int, err error) {
 func (g *goConn) pending() int { return g.writing.pending() + g.queued.pending() }
 
 // Write implements Loop.
-func (l *goLoop) Write(c Conn, b []byte, units int) bool {
+func (l *goLoop) Write(c Conn, b []byte, tag uint32) bool {
 	r := l.live(c)
 	if r == nil || r.state != stateOpen {
 		return false
@@ -222,7 +220,7 @@ func (l *goLoop) Write(c Conn, b []byte, units int) bool {
 	if p := gc.pending(); p > 0 && p+len(b) > l.e.cfg.MaxPending {
 		return false
 	}
-	gc.queued.add(b, units)
+	gc.queued.add(b, tag)
 	select {
 	case gc.kick <- struct{}{}:
 	default:
@@ -287,6 +285,10 @@ func (l *goLoop) Close(c Conn, err error) {
 		return
 	}
 	gc := l.at(c.Slot())
+	l.tell(c)
+	if l.live(c) == nil {
+		return
+	}
 	l.conns[c.Slot()] = nil
 	l.release(c.Slot())
 	if gc.cancel != nil {
@@ -296,7 +298,11 @@ func (l *goLoop) Close(c Conn, err error) {
 		gc.nc.Close()
 	}
 	close(gc.kick)
-	l.h.Closed(l, c, err, gc.writing.units()+gc.queued.units())
+	var unsent []uint32
+	for _, p := range append(gc.writing.ends, gc.queued.ends...) {
+		unsent = append(unsent, p.tag)
+	}
+	l.end(c, err, unsent)
 }
 
 // Dial implements Loop.

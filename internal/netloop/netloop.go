@@ -57,14 +57,16 @@ type Handler interface {
 	// Posted hands over what another goroutine gave to Engine.Post, with its tag. Where alive is false, c has ended. The
 	// slice is lent for this call.
 	Posted(l Loop, c Conn, b []byte, tag uint64, alive bool)
-	// Wrote tells that the kernel has taken the last byte of further writes to c: units is the sum of their units.
-	Wrote(l Loop, c Conn, units int)
+	// Wrote tells that the kernel has taken the last byte of the write that was given this tag. It is called once for each
+	// tagged write, in their order.
+	Wrote(l Loop, c Conn, tag uint32)
+	// Unsent tells, once for each, that the tagged writes which are still pending will not leave whole: c is ending.
+	Unsent(l Loop, c Conn, tag uint32)
 	// Expired tells that c's deadline has passed; it is cleared before the call.
 	Expired(l Loop, c Conn)
 	// Closed is the last call for c. err is io.EOF when the peer ended the connection in order, the error that Close was
-	// given, the reason why a Dial failed, or what the system said. units is the sum of units of the writes that were
-	// accepted but did not leave whole.
-	Closed(l Loop, c Conn, err error, units int)
+	// given, the reason why a Dial failed, or what the system said.
+	Closed(l Loop, c Conn, err error)
 }
 
 // Loop is what a handler can do in its turn. No method may be called outside the turn, and none blocks.
@@ -72,16 +74,17 @@ type Loop interface {
 	// Index is the loop's number, 0 <= Index < Engine.Loops.
 	Index() int
 	// Write queues a copy of b for c and sends it at the end of the turn, in one system call with all else that the turn
-	// writes to c. units is what Wrote or Closed reports back for these bytes. It returns false, and queues nothing, when
-	// c has ended, or when c's pending output would exceed Config.MaxPending; an empty queue takes one write of any size.
-	Write(c Conn, b []byte, units int) bool
+	// writes to c. A tag other than 0 asks for the outcome: either Wrote or Unsent will be called with it. Write returns
+	// false, and queues nothing, when c has ended, or when c's pending output would exceed Config.MaxPending; an empty
+	// queue takes one write of any size.
+	Write(c Conn, b []byte, tag uint32) bool
 	// Pending is the number of bytes that were written to c and not yet taken by the kernel.
 	Pending(c Conn) int
-	// SetDeadline calls Expired for c once d has passed, at most 1/16 s late and never early. It replaces a deadline set
+	// SetDeadline calls Expired for c once d has passed since Now, at most 1/16 s late and never early. It replaces a deadline set
 	// before; zero or less clears it.
 	SetDeadline(c Conn, d time.Duration)
-	// End sends c's pending output, half-closes, reads and drops what the peer still sends, and closes when the peer does or
-	// Config.Linger has passed. Nothing more is read to the handler or accepted by Write. A connection whose end must not
+	// End sends c's pending output, half-closes, reads and drops what the peer still sends, and closes when the peer does,
+	// at the latest when Config.Linger has passed. Nothing more is read to the handler or accepted by Write. A connection whose end must not
 	// wait uses Close.
 	End(c Conn)
 	// Close ends c now; pending output is lost. Closed is called with err before Close returns. Closing a connection that
