@@ -29,7 +29,7 @@ type freeLoop struct {
 }
 
 func (f *freeLoop) SetDeadline(netloop.Conn, time.Duration) {}
-func (f *freeLoop) Write(netloop.Conn, []byte, uint32) bool    { return true }
+func (f *freeLoop) Write(netloop.Conn, []byte, uint32) bool { return true }
 func (f *freeLoop) Dial(_, _ netip.AddrPort) (netloop.Conn, error) {
 	f.dialed++
 	return f.dialed, nil
