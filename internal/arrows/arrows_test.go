@@ -1,0 +1,160 @@
+// Package arrows holds one test: that the packages of this module import each other
+// in the directions that the design allows, and that each heavy dependency stays in
+// the one place that wraps it.
+package arrows
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport says which packages of this module a package may import directly. A
+// package that is not in it may not exist. Test files are free.
+var mayImport = map[string][]string{
+	"cmd/cometctl": {"server", "server/router", "flood", "msggen", "memlog", "report",
+		"internal/soak", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit"},
+
+	// The six. They do not know each other, except report, which reads memlog's log,
+	// and soak, which conducts them as processes and reads what they leave.
+	"server":        {"server/router", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
+	"server/router": {"internal/slab"},
+	"flood":         {"internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/slab"},
+	"msggen":        {"internal/wire", "internal/pace", "internal/rlimit"},
+	"memlog":        {"internal/pace", "internal/rlimit"},
+	"report":        {"memlog"},
+	"internal/soak": {"memlog", "report", "internal/rlimit", "internal/pace"},
+
+	// What they stand on. slab is the bottom.
+	"internal/netloop": {"internal/slab", "internal/rlimit"},
+	"internal/wire":    {},
+	"internal/pace":    {},
+	"internal/rlimit":  {},
+	"internal/slab":    {},
+	"internal/arrows":  {},
+}
+
+// onlyIn says which packages may import a package from outside the module, by the
+// beginning of its path.
+var onlyIn = map[string][]string{
+	"github.com/spf13/":           {"cmd/cometctl"},
+	"github.com/shirou/gopsutil/": {"memlog"},
+	"gonum.org/":                  {"report"},
+	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "memlog"},
+	"golang.org/x/term":           {"cmd/cometctl"},
+}
+
+// never says what a package may not import at all, of the standard library too.
+var never = map[string][]string{
+	"server/router": {"net", "net/http", "os", "syscall"},                        // no sockets, no HTTP
+	"internal/wire": {"net", "net/http", "os", "syscall", "io", "bufio", "sync"}, // no I/O; time is there for its types
+	"internal/pace": {"net", "net/http", "os", "syscall"},
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+// packages lists the module's packages, for one operating system.
+func packages(t *testing.T, goos string) (module string, out []pkg) {
+	t.Helper()
+	name, err := exec.Command("go", "list", "-m").Output()
+	if err != nil {
+		t.Fatalf("go list -m: %v", err)
+	}
+	module = strings.TrimSpace(string(name))
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...")
+	cmd.Env = append(cmd.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+	text, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for d := json.NewDecoder(text); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	return module, out
+}
+
+func TestArrows(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		module, all := packages(t, goos)
+		if len(all) < 5 {
+			t.Fatalf("%s: only %d packages were listed", goos, len(all))
+		}
+		for _, p := range all {
+			name := strings.TrimPrefix(p.ImportPath, module+"/")
+			may, known := mayImport[name]
+			if !known {
+				t.Errorf("%s: %s has no place in the design; give it one here and in the design", goos, name)
+				continue
+			}
+			for _, path := range p.Imports {
+				if why := forbidden(module, name, path, may); why != "" {
+					t.Errorf("%s: %s imports %s: %s", goos, name, path, why)
+				}
+			}
+		}
+	}
+}
+
+// forbidden returns why name must not import path; nothing if it may.
+func forbidden(module, name, path string, may []string) string {
+	if inner, ok := strings.CutPrefix(path, module+"/"); ok {
+		if !slices.Contains(may, inner) {
+			return "no arrow goes there"
+		}
+		return ""
+	}
+	for prefix, places := range onlyIn {
+		if strings.HasPrefix(path, prefix) && !slices.Contains(places, name) {
+			return "it stays inside " + strings.Join(places, ", ")
+		}
+	}
+	if slices.Contains(never[name], path) {
+		return "it has no business there"
+	}
+	return ""
+}
+
+// The test must be able to fail.
+func TestForbidden(t *testing.T) {
+	for _, c := range []struct {
+		name, path string
+		ok         bool
+	}{
+		{"report", "m/memlog", true},
+		{"memlog", "m/report", false},
+		{"flood", "m/server", false},
+		{"internal/soak", "m/flood", false},
+		{"internal/wire", "m/internal/pace", false},
+		{"cmd/cometctl", "github.com/spf13/cobra", true},
+		{"flood", "github.com/spf13/cobra", false},
+		{"report", "github.com/shirou/gopsutil/v3/process", false},
+		{"server", "golang.org/x/sys/unix", false},
+		{"server/router", "net/http", false},
+		{"server", "net/http", true},
+		{"internal/wire", "io", false},
+		{"internal/wire", "time", true},
+	} {
+		if why := forbidden("m", c.name, c.path, mayImport[c.name]); (why == "") != c.ok {
+			t.Errorf("%s imports %s: %q", c.name, c.path, why)
+		}
+	}
+}
