@@ -15,15 +15,17 @@ func TestProgressText(t *testing.T) {
 		p    soak.Progress
 		want string
 	}{
-		{soak.Progress{Phase: "empty", Asked: 10000, ETA: 69 * time.Second}, "0/10000 conns  ETA 1m9s"},
-		{soak.Progress{Phase: "ramp", Asked: 10000, Open: 4000, RSS: 6 << 20, ETA: 66500 * time.Millisecond}, "4000/10000 conns  6.0 MB  ETA 1m7s"},
+		{soak.Progress{Phase: "empty", Asked: 10000, ETA: 69 * time.Second}, "ETA 1m9s  0/10000 conns"},
+		{soak.Progress{Phase: "ramp", Asked: 10000, Open: 4000, RSS: 6 << 20, ETA: 66500 * time.Millisecond}, "ETA 1m7s  4000/10000 conns  6.0 MB"},
 		{soak.Progress{Phase: "traffic", Asked: 10000, Open: 10000, Sent: 5000, Rate: 999.6, RSS: 13107200, PerConn: 612.4,
 			P50: 0.194, P99: 2.71, ETA: 41 * time.Second},
-			"10000/10000 conns  1000 msg/s  12.5 MB  612 B/conn  p50 0.19 ms p99 2.7 ms  ETA 41s"},
-		{soak.Progress{Phase: "drain", Asked: 1, Sent: 1, P99: 123.4}, "0/1 conns  0 msg/s  p50 0.00 ms p99 123 ms  ETA 0s"},
+			"ETA 41s  10000 conns  1000/s  12.5 MB  612 B/conn  p50 0.19 p99 2.7 ms"},
+		{soak.Progress{Phase: "drain", Asked: 1, Sent: 1, P99: 123.4}, "ETA 0s  0/1 conns  0/s  p50 0.00 p99 123 ms"},
 	} {
 		if got := progressText(c.p); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
+		} else if len(c.p.Phase+": "+got) > 79 {
+			t.Errorf("%d columns: %s", len(c.p.Phase+": "+got), got)
 		}
 	}
 }

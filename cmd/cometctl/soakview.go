@@ -8,13 +8,19 @@ import (
 	"cometctl/internal/soak"
 )
 
-// progressText is soak's live line behind the phase: connections, rate, memory, what
-// a connection costs, latency, and how long it will still take. What is not known yet
-// is left out. What matters least stands last, where a narrow terminal cuts it.
+// progressText is soak's live line behind the phase: how long the run will still take,
+// connections, messages received a second, the server's memory, what a connection
+// costs of it, and the latency so far. What is not known yet is left out. It fits
+// into 80 columns when all is well, and what a narrower terminal cuts stands last.
 func progressText(p soak.Progress) string {
-	parts := []string{fmt.Sprintf("%d/%d conns", p.Open, p.Asked)}
+	parts := []string{"ETA " + p.ETA.Round(time.Second).String()}
+	if p.Open == p.Asked {
+		parts = append(parts, fmt.Sprintf("%d conns", p.Open))
+	} else {
+		parts = append(parts, fmt.Sprintf("%d/%d conns", p.Open, p.Asked))
+	}
 	if p.Sent > 0 {
-		parts = append(parts, fmt.Sprintf("%.0f msg/s", p.Rate))
+		parts = append(parts, fmt.Sprintf("%.0f/s", p.Rate))
 	}
 	if p.RSS > 0 {
 		parts = append(parts, fmt.Sprintf("%.1f MB", float64(p.RSS)/(1<<20)))
@@ -23,19 +29,18 @@ func progressText(p soak.Progress) string {
 		parts = append(parts, fmt.Sprintf("%.0f B/conn", p.PerConn))
 	}
 	if p.P99 > 0 {
-		parts = append(parts, fmt.Sprintf("p50 %s p99 %s", milliseconds(p.P50), milliseconds(p.P99)))
+		parts = append(parts, fmt.Sprintf("p50 %s p99 %s ms", twoDigits(p.P50), twoDigits(p.P99)))
 	}
-	parts = append(parts, "ETA "+p.ETA.Round(time.Second).String())
 	return strings.Join(parts, "  ")
 }
 
-// milliseconds writes a latency with about two digits that mean something.
-func milliseconds(ms float64) string {
+// twoDigits writes a latency in milliseconds with about two digits that mean something.
+func twoDigits(ms float64) string {
 	switch {
 	case ms < 1:
-		return fmt.Sprintf("%.2f ms", ms)
+		return fmt.Sprintf("%.2f", ms)
 	case ms < 10:
-		return fmt.Sprintf("%.1f ms", ms)
+		return fmt.Sprintf("%.1f", ms)
 	}
-	return fmt.Sprintf("%.0f ms", ms)
+	return fmt.Sprintf("%.0f", ms)
 }

@@ -108,8 +108,7 @@ func (d folder) evidence() (report.Evidence, error) {
 	e.Asked, e.Course, e.ClientHere = m.Asked.Asked, m.Course, true
 	e.Phases = report.Phases{Empty: m.span(phaseEmpty), Idle: m.span(phaseIdle), Traffic: m.span(phaseTraffic)}
 	if ok, err = d.readJSON(flood+".json", &fl); ok {
-		fl.Open += fl.ClosedEarly    // flood counts those open at the end, report those that ever were
-		fl.Messages += fl.Duplicated // flood counts each message once, report each arrival
+		fl.Open += fl.ClosedEarly // flood counts those open at the end, report those that ever were
 		e.Flood = &fl
 	}
 	if err == nil {

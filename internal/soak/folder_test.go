@@ -113,8 +113,8 @@ func TestEvidence(t *testing.T) {
 			{Time: at(1004900), RSS: 150 << 10, Kernel: 60 << 10, Conns: 2}, // by whole seconds it would belong to the ramp
 			{Time: at(1006900), RSS: 152 << 10, Kernel: -1, Conns: 2},
 		},
-		Flood:      &report.FloodResult{Open: 2, ClosedEarly: 1, Messages: 9, Duplicated: 1},
-		Msggen:     &report.MsggenResult{Sent: 9, Rate: 3},
+		Flood:      &report.FloodResult{Asked: 2, Open: 2, ClosedEarly: 1, Messages: 8, Duplicated: 1},
+		Msggen:     &report.MsggenResult{Sent: 9, Accepted: 9, Rate: 3},
 		Ledger:     &report.Ledger{Sent: 9, Delivered: 8, Gone: 1},
 		ClientHere: true,
 	}
