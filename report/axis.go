@@ -123,7 +123,10 @@ func (st style) connPanel(series []*Series, x axis, width, height int) panel {
 	return st.curves("Connections", series, x, 1, width, height, func(s *Series) []Point { return s.Conns })
 }
 
-func (st style) curves(label string, series []*Series, x axis, per float64, width, height int, column func(*Series) []Point) panel {
+// curves returns the panel of one column, whose values are divided by per.
+func (st style) curves(
+	label string, series []*Series, x axis, per float64, width, height int, column func(*Series) []Point,
+) panel {
 	curves := make([]curve, len(series))
 	for i, s := range series {
 		pts := append([]Point(nil), reduce(column(s), x.min, x.max, width)...)

@@ -3,6 +3,7 @@ package report
 import (
 	"image/color"
 	"math"
+	"sort"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -60,10 +61,8 @@ func fit(sty text.Style, s string, width vg.Length) string {
 		return s
 	}
 	r := []rune(s)
-	for len(r) > 1 && sty.Width(string(r)+"…") > width {
-		r = r[:len(r)-1]
-	}
-	return string(r) + "…"
+	n := sort.Search(len(r), func(n int) bool { return sty.Width(string(r[:n+1])+"…") > width })
+	return string(r[:n]) + "…"
 }
 
 // drawTitle centres the title at the top and returns the canvas below it.
@@ -75,7 +74,8 @@ func (st style) drawTitle(c draw.Canvas, title string) draw.Canvas {
 	return c
 }
 
-// drawLegend puts the names of the series in centred rows, where they hide nothing, and returns the canvas below.
+// drawLegend puts the names of the series in centred rows, where they hide nothing, and returns the canvas below. What does
+// not fit a third of the canvas is left out.
 func (st style) drawLegend(c draw.Canvas, series []*Series) draw.Canvas {
 	const thumb, gap = 20 * pixel, 6 * pixel
 	sty := st.tick
@@ -86,7 +86,8 @@ func (st style) drawLegend(c draw.Canvas, series []*Series) draw.Canvas {
 	for i, s := range series {
 		names[i] = fit(sty, s.Name, full-thumb-gap)
 	}
-	for i := 0; i < len(series); {
+	floor := c.Max.Y - (c.Max.Y-c.Min.Y)/3
+	for i := 0; i < len(series) && c.Max.Y > floor; {
 		j, w := i+1, entry(i)
 		for ; j < len(series) && w+3*gap+entry(j) <= full; j++ {
 			w += 3*gap + entry(j)

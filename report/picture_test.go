@@ -164,6 +164,24 @@ func TestSVGAndPDF(t *testing.T) {
 	}
 }
 
+// Texts and numbers of series that nobody foresaw are drawn somehow, and end nothing.
+func TestOddTexts(t *testing.T) {
+	var many []*Series
+	for i := range 30 {
+		many = append(many, &Series{Name: strings.Repeat("long name ", i), Mem: []Point{{0, float64(i)}, {1, 5}}})
+	}
+	for _, title := range []string{"\xff\xfe", "内存使用情况 10k", "two\nlines", strings.Repeat("wide ", 100), "\x00\x1b[31m", "<svg/>&"} {
+		for _, f := range []Format{PNG, SVG, PDF} {
+			for _, p := range []Picture{{Width: 200, Height: 120}, {Height: 240, Connections: true}} {
+				p.Title = title
+				if err := p.Write(io.Discard, f, many...); err != nil {
+					t.Errorf("%q as %s: %v", title, f, err)
+				}
+			}
+		}
+	}
+}
+
 func TestFormatOf(t *testing.T) {
 	for file, want := range map[string]Format{"a.png": PNG, "b/c.SVG": SVG, "x.log.pdf": PDF} {
 		if got, err := FormatOf(file); got != want || err != nil {
