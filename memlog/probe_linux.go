@@ -13,8 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A probe looks at one process through /proc and sock_diag. It reads no descriptor's
-// link but when the machine's listening sockets change, and allocates nothing per sample.
+// maxRollup is the RSS, in KB, up to which PSS is asked for. For smaps_rollup the kernel walks
+// every page of the process while it holds the lock of its memory map: 8 ms for each GB.
+const maxRollup = 512 << 10
+
+var errRollup = errors.New("above 512 MB of RSS it would hold up the target")
+
+// A probe looks at one process through /proc and sock_diag. It keeps its files open and its
+// buffer, so that a sample is some ten reads, however many descriptors the process has.
 type probe struct {
 	pid  int
 	dir  string // /proc/PID
@@ -105,7 +111,11 @@ func (p *probe) sample(s *Sample) error {
 		return pages * p.page, err
 	})
 	s.Anon = p.value("anon_kb", p.status, func(b []byte) (int64, error) { return parseKB(b, "RssAnon:") })
-	s.PSS = p.value("pss_kb", p.rollup, func(b []byte) (int64, error) { return parseKB(b, "Pss:") })
+	if s.RSS <= maxRollup {
+		s.PSS = p.value("pss_kb", p.rollup, func(b []byte) (int64, error) { return parseKB(b, "Pss:") })
+	} else {
+		p.cell("pss_kb", NA, errRollup)
+	}
 	s.Slab = p.value("slab_kb", p.slabinfo, func(b []byte) (int64, error) {
 		pages, err := parseSlabinfo(b)
 		return pages * p.page, err

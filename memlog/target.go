@@ -17,7 +17,7 @@ import (
 type Target struct {
 	PID  int            // this process
 	Port int            // whoever listens on this TCP port
-	Name *regexp.Regexp // whose command line matches, as with pgrep -f
+	Name *regexp.Regexp // whose command line matches, as with pgrep -f; never a memlog
 }
 
 // Errors that say why there is no process to log. The error that holds one of them tells
@@ -67,18 +67,19 @@ func (t Target) fits(p process) bool {
 	case t.Port != 0:
 		return p.listens
 	case t.Name != nil:
-		return len(p.args) > 0 && t.Name.MatchString(strings.Join(p.args, " "))
+		// Another memlog with the same pattern has it on its command line.
+		return len(p.args) > 0 && !p.isCometctl("memlog") && t.Name.MatchString(strings.Join(p.args, " "))
 	}
-	return isServe(p.args)
+	return p.isCometctl("serve")
 }
 
-// isServe recognises `cometctl serve`, also from a binary with a version in its name.
-func isServe(args []string) bool {
-	if len(args) < 2 {
+// isCometctl recognises `cometctl COMMAND`, also from a binary with a version in its name.
+func (p process) isCometctl(command string) bool {
+	if len(p.args) < 2 {
 		return false
 	}
-	base := filepath.Base(strings.ReplaceAll(args[0], `\`, "/"))
-	return strings.HasPrefix(base, "cometctl") && args[1] == "serve"
+	base := filepath.Base(strings.ReplaceAll(p.args[0], `\`, "/"))
+	return strings.HasPrefix(base, "cometctl") && p.args[1] == command
 }
 
 // choose finds the one process in the table that t means. self is the caller's pid: a Name

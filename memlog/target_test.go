@@ -11,7 +11,8 @@ var table = []process{
 	{pid: 1, ppid: 0, args: []string{"/sbin/init"}},
 	{pid: 2, ppid: 0}, // a thread of the kernel
 	{pid: 100, ppid: 1, args: []string{"sh", "-c", "cometctl memlog --name n1"}},
-	{pid: 101, ppid: 100, args: []string{"cometctl", "memlog", "--name", "n1"}}, // self
+	{pid: 101, ppid: 100, args: []string{"cometctl", "memlog", "--name", "n1"}},             // self
+	{pid: 102, ppid: 1, args: []string{"/usr/bin/cometctl", "memlog", "--name", "name n1"}}, // another
 	{pid: 200, ppid: 1, args: []string{"erl", "-sname", "n1"}, listens: true},
 	{pid: 201, ppid: 1, args: []string{"erl", "-sname", "n2"}},
 	{pid: 300, ppid: 1, args: []string{"/opt/bin/cometctl-v2", "serve", "--listen", ":80"}},
@@ -29,7 +30,7 @@ func TestChoose(t *testing.T) {
 	}{
 		{"pid", Target{PID: 201}, 201, nil, nil},
 		{"pid of its own parent", Target{PID: 100}, 100, nil, nil},
-		{"no such pid", Target{PID: 999999}, 0, ErrNoTarget, []string{"pid 999999", "8 processes"}},
+		{"no such pid", Target{PID: 999999}, 0, ErrNoTarget, []string{"pid 999999", "9 processes"}},
 		{"name, not the shell that asks for it", name("name n1"), 200, nil, nil},
 		{"several", name("^erl"), 0, ErrSeveral, []string{"--pid", "^erl", "pid 200 (erl -sname n1)", "pid 201 (erl -sname n2)"}},
 		{"no such name", name("nginx"), 0, ErrNoTarget, []string{`"nginx"`, "pid 301 (cometctl flood serve)", "pid 200 (erl -sname n1)"}},

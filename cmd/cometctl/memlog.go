@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -49,6 +50,9 @@ target's end is the log's good end, with exit code 0.`,
   cometctl memlog --name 'name n1' -o -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(cmd.Flags().Changed); err != nil {
+				return usageError(err)
+			}
 			return runMemlog(cmd.Context(), s, o)
 		},
 	}
@@ -64,7 +68,29 @@ target's end is the log's good end, with exit code 0.`,
 	return cmd
 }
 
-// runMemlog checks the flags' values and logs.
+// check refuses values that cannot be meant; changed says whether a flag was given.
+func (o memlogOptions) check(changed func(flag string) bool) error {
+	switch {
+	case o.interval <= 0:
+		return fmt.Errorf("--interval %v: give a time of more than zero, such as 60s", o.interval)
+	case o.duration < 0:
+		return fmt.Errorf("--duration %v: give a time of more than zero, or 0 to go on until Ctrl-C", o.duration)
+	case changed("pid") && o.pid < 1:
+		return fmt.Errorf("--pid %d: a pid is a number of 1 or more", o.pid)
+	case changed("port") && (o.port < 1 || o.port > 65535):
+		return fmt.Errorf("--port %d: a port is a number from 1 to 65535", o.port)
+	case changed("name") && o.name == "":
+		return errors.New("--name \"\" matches every process; give a part of the command line")
+	case o.output == "":
+		return errors.New("--output \"\": give the name of a file, or - to print only")
+	}
+	if _, err := regexp.Compile(o.name); err != nil {
+		return fmt.Errorf("--name %q: %w", o.name, err)
+	}
+	return nil
+}
+
+// runMemlog logs; the options are checked.
 func runMemlog(ctx context.Context, s streams, o memlogOptions) error {
 	cfg := memlog.Config{
 		Target:   memlog.Target{PID: o.pid, Port: o.port},
@@ -75,22 +101,8 @@ func runMemlog(ctx context.Context, s streams, o memlogOptions) error {
 		Out:      s.out,
 		Version:  version(),
 	}
-	switch {
-	case o.interval <= 0:
-		return usageErrorf("--interval %v: give a time of more than zero, such as 60s", o.interval)
-	case o.duration < 0:
-		return usageErrorf("--duration %v: give a time of zero (until Ctrl-C) or more", o.duration)
-	case o.pid < 0:
-		return usageErrorf("--pid %d: a pid is a number of 1 or more", o.pid)
-	case o.port < 0 || o.port > 65535:
-		return usageErrorf("--port %d: a port is a number from 1 to 65535", o.port)
-	}
 	if o.name != "" {
-		re, err := regexp.Compile(o.name)
-		if err != nil {
-			return usageError(fmt.Errorf("--name %q: %w", o.name, err))
-		}
-		cfg.Target.Name = re
+		cfg.Target.Name = regexp.MustCompile(o.name)
 	}
 	if o.output == "-" {
 		cfg.Path = ""
