@@ -116,8 +116,11 @@ type fake struct {
 
 	// handle may replace what a request gets; it is given the rest to call.
 	handle func(w http.ResponseWriter, r *http.Request, rest http.HandlerFunc)
-	// pace is called after each line.
-	pace func()
+	// pace is called after each line and says how long the server takes for it.
+	pace func() time.Duration
+
+	quit     chan struct{}  // closed when the server stops
+	handlers sync.WaitGroup // of requests
 
 	mu       sync.Mutex
 	got      []message
@@ -133,14 +136,25 @@ func newFake(t *testing.T) *fake {
 
 func (f *fake) start() {
 	f.srv = &http.Server{Handler: f}
+	f.quit = make(chan struct{})
 	l := f.net.listen()
 	go f.srv.Serve(l)
 }
 
-// stop is a server that dies: its connections break.
-func (f *fake) stop() { f.srv.Close() }
+// stop is a server that dies: its connections break. It returns when no goroutine of a request is left.
+func (f *fake) stop() {
+	select {
+	case <-f.quit:
+	default:
+		close(f.quit)
+	}
+	f.srv.Close()
+	f.handlers.Wait()
+}
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.handlers.Add(1)
+	defer f.handlers.Done()
 	f.mu.Lock()
 	f.requests++
 	f.mu.Unlock()
@@ -174,7 +188,10 @@ func (f *fake) read(w http.ResponseWriter, r *http.Request) {
 		ledger.Sent++
 		ledger.Offline++
 		if f.pace != nil {
-			f.pace()
+			select {
+			case <-time.After(f.pace()):
+			case <-f.quit:
+			}
 		}
 	}
 	if lines.Err() != nil {

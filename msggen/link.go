@@ -105,15 +105,6 @@ func (l *link) appendBegin(dst []byte, now time.Duration, n int) []byte {
 	return dst
 }
 
-// unbook takes back messages that did not leave.
-func (l *link) unbook(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.pieces) > 0 {
-		l.pieces[len(l.pieces)-1].messages -= uint64(n)
-	}
-}
-
 // unanswered is the number of requests that wait for their answer.
 func (l *link) unanswered() int {
 	l.mu.Lock()
@@ -184,14 +175,14 @@ func (l *link) take(answer *http.Response) error {
 		return errUnasked
 	}
 	p := l.pieces[0]
-	l.pieces = l.pieces[1:]
 	l.run.confirm(p.messages, ledger)
 	l.good = true
-	switch {
-	case !p.ended:
-		return errEarly
-	case answer.Close:
-		return errHungUp
+	if !p.ended {
+		return errEarly // the writer still counts on this piece: it stays
+	}
+	l.pieces = l.pieces[1:]
+	if answer.Close {
+		return errHungUp // RFC 9112 section 9.6: what is sent after this, nobody answers
 	}
 	return nil
 }

@@ -19,13 +19,13 @@ type composer struct {
 	stamp []byte      // scratch: the stamp of a padded message
 }
 
-func newComposer(tag wire.RunTag, seed uint64, ids, size int) composer {
+// newComposer makes the composer of a worker, whose tag is set when the run starts.
+func newComposer(worker uint64, seed uint64, ids, size int) composer {
 	// ChaCha8 takes a whole key: workers whose keys differ in one bit have streams that nothing connects.
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
-	binary.LittleEndian.PutUint64(key[8:], uint64(tag.Worker()))
+	binary.LittleEndian.PutUint64(key[8:], worker)
 	return composer{
-		tag:  tag,
 		rng:  rand.New(rand.NewChaCha8(key)),
 		ids:  uint64(ids),
 		size: size,

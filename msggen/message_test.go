@@ -13,8 +13,14 @@ import (
 
 var testStart = time.UnixMilli(1_700_000_000_123)
 
+func testComposer(start time.Time, worker int, seed uint64, ids, size int) composer {
+	c := newComposer(uint64(worker), seed, ids, size)
+	c.tag = wire.NewRunTag(start, worker)
+	return c
+}
+
 func TestLine(t *testing.T) {
-	c := newComposer(wire.NewRunTag(testStart, 7), 1, 1, 0)
+	c := testComposer(testStart, 7, 1, 1, 0)
 	line := string(c.appendLine(nil, 42, 1_700_000_000_500_000_000))
 	if want := "1\tFake message Num = 42 ~17000000001230007.1.1.1700000000500000000~\n"; line != want {
 		t.Errorf("line %q, want %q", line, want)
@@ -30,7 +36,7 @@ func TestSize(t *testing.T) {
 		if err := cfg.Check(); err != nil {
 			t.Fatal(err)
 		}
-		c := newComposer(wire.NewRunTag(time.Now(), 9999), 1, cfg.IDs, size)
+		c := testComposer(time.Now(), 9999, 1, cfg.IDs, size)
 		for num := uint64(1); num <= 1000; num += 111 {
 			line := c.appendLine(nil, num, time.Now().UnixNano())
 			m, err := parseMessage(bytes.TrimSuffix(line, []byte("\n")))
@@ -47,7 +53,7 @@ func TestSize(t *testing.T) {
 
 func TestWorkersHaveTheirOwnIDs(t *testing.T) {
 	ids := func(seed uint64, worker int) string {
-		c := newComposer(wire.NewRunTag(testStart, worker), seed, 1000, 0)
+		c := testComposer(testStart, worker, seed, 1000, 0)
 		var b []byte
 		for n := range uint64(50) {
 			b = c.appendLine(b[:len(b):len(b)], n, 1)
@@ -69,7 +75,7 @@ func TestWorkersHaveTheirOwnIDs(t *testing.T) {
 
 func TestIDsAreUniform(t *testing.T) {
 	const ids, each = 100, 1000
-	c := newComposer(wire.NewRunTag(testStart, 0), 1, ids, 0)
+	c := testComposer(testStart, 0, 1, ids, 0)
 	for range ids * each {
 		c.appendLine(nil, 1, 1)
 	}
@@ -98,7 +104,7 @@ func TestSequencesBeyond32Bits(t *testing.T) {
 
 func TestComposeAllocatesNothing(t *testing.T) {
 	for _, size := range []int{0, 200} {
-		c := newComposer(wire.NewRunTag(testStart, 0), 1, 1000, size)
+		c := testComposer(testStart, 0, 1, 1000, size)
 		buf := make([]byte, 0, 4096)
 		c.appendLine(buf, 1, 1)
 		if n := testing.AllocsPerRun(100, func() { c.appendLine(buf, math.MaxInt64, math.MaxInt64) }); n != 0 {
@@ -108,7 +114,7 @@ func TestComposeAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkCompose(b *testing.B) {
-	c := newComposer(wire.NewRunTag(testStart, 0), 1, 10_000, 0)
+	c := testComposer(testStart, 0, 1, 10_000, 0)
 	buf := make([]byte, 0, 4096)
 	n := uint64(0)
 	for b.Loop() {

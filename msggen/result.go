@@ -111,6 +111,10 @@ func (r *run) result(workers []*worker, stopped time.Duration) Result {
 		Run: RunInfo{Start: r.start.Round(0), Tag: strconv.FormatUint(uint64(wire.NewRunTag(r.start, 0)), 10),
 			Elapsed: r.elapsed().Seconds()},
 	}
+	// A message is booked on its request before it is written. So a server that boasts of messages which broke off on their
+	// way could be believed, but for this.
+	res.Accepted = min(res.Accepted, res.Sent)
+	res.Bad = min(res.Bad, res.Sent-res.Accepted)
 	res.Unconfirmed = res.Sent - res.Accepted - res.Bad
 
 	due := r.total

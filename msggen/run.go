@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	done := make(chan struct{})
 	precise := len(workers) <= maxPrecise
 	for i, w := range workers {
-		w.compose = newComposer(wire.NewRunTag(r.start, i), cfg.Seed, cfg.IDs, cfg.Size)
+		w.compose.tag = wire.NewRunTag(r.start, i)
 		if !precise {
 			w.wait.wake = make(chan struct{}, 1)
 		}
@@ -130,7 +130,7 @@ func newRun(ctx context.Context, cfg Config) *run {
 	return r
 }
 
-// hire makes the workers, each with its connection.
+// hire makes the workers, each with its connection. What takes time is done here, before the schedule starts.
 func (r *run) hire() ([]*worker, error) {
 	workers := make([]*worker, r.workers)
 	for i := range workers {
@@ -141,7 +141,8 @@ func (r *run) hire() ([]*worker, error) {
 			}
 			return nil, fmt.Errorf("msggen: cannot connect to %s: %w; is cometctl serve running?", r.addr, dialCause(err))
 		}
-		w := &worker{run: r, index: uint64(i), link: link, wait: newWaiter(r), backoff: minBackoff}
+		w := &worker{run: r, index: uint64(i), link: link, wait: newWaiter(r), backoff: minBackoff,
+			compose: newComposer(uint64(i), r.cfg.Seed, r.cfg.IDs, r.cfg.Size)}
 		switch {
 		case r.total == math.MaxUint64:
 			w.share = r.total

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ import (
 // perSecond is a rate of n/s.
 func perSecond(n uint64) pace.Rate { return pace.Rate{Events: n, Per: time.Second} }
 
-// each runs test in a bubble with a fake server.
+// bubble runs test in a bubble with a fake server.
 func bubble(t *testing.T, test func(t *testing.T, f *fake)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(t, newFake(t)) })
@@ -80,10 +81,11 @@ func TestArticle(t *testing.T) {
 func TestStall(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		n := 0
-		f.pace = func() {
+		f.pace = func() time.Duration {
 			if n++; n == 1000 {
-				time.Sleep(3 * time.Second)
+				return 3 * time.Second
 			}
+			return 0
 		}
 		cfg := f.config()
 		cfg.Rate, cfg.Duration = perSecond(1000), 10*time.Second
@@ -96,6 +98,102 @@ func TestStall(t *testing.T) {
 		}
 		f.messages()
 	})
+}
+
+func TestLateBeginsAfterAMillisecond(t *testing.T) {
+	for _, over := range []time.Duration{LateAfter, LateAfter + 1} {
+		bubble(t, func(t *testing.T, f *fake) {
+			cfg := f.config()
+			cfg.Sleep = func(d time.Duration) { time.Sleep(d + over) }
+			cfg.Rate, cfg.Count = perSecond(100), 100
+			want := uint64(0)
+			if over > LateAfter {
+				want = 99 // the first is due at the start
+			}
+			res, err := Run(t.Context(), cfg)
+			if err != nil || res.Late != want || res.Lag.P50 != 1 {
+				t.Errorf("oversleeping by %v: %+v, %v", over, res, err)
+			}
+		})
+	}
+}
+
+// TestMetronomeCatchesUp: when several events are due at once, all their workers are woken.
+func TestMetronomeCatchesUp(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		cfg := f.config()
+		cfg.Sleep = func(d time.Duration) { time.Sleep(d + 5*time.Millisecond) }
+		cfg.Workers, cfg.Rate, cfg.Duration = 20, perSecond(1000), time.Second
+		res, err := Run(t.Context(), cfg)
+		if err != nil || res.Accepted != 1000 || res.Lag.Max > 5.01 {
+			t.Errorf("%+v, %v", res, err)
+		}
+		f.messages()
+	})
+}
+
+// TestServerTooSlow: the duration bounds the run, a grace for the backlog included.
+func TestServerTooSlow(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.pace = func() time.Duration { return 10 * time.Millisecond }
+		cfg := f.config()
+		cfg.Rate, cfg.Duration = perSecond(1000), 10*time.Second
+		begin := time.Now()
+		res, err := Run(t.Context(), cfg)
+		balanced(t, res)
+		if !errors.Is(err, ErrIncomplete) || res.Unsent == 0 || res.Sent+res.Unsent != 10_000 || res.Rate >= 1000 {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if took := time.Since(begin); took < 20*time.Second || took > 22*time.Second {
+			t.Errorf("took %v, want 10 s and as much grace", took)
+		}
+	})
+}
+
+// TestInterruptAServerThatHangs: a write that blocks for good does not outlive the grace.
+func TestInterruptAServerThatHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.pace = func() time.Duration { return time.Minute }
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+		defer stop()
+		cfg := f.config()
+		cfg.Rate = perSecond(10_000)
+		begin := time.Now()
+		res, err := Run(ctx, cfg)
+		balanced(t, res)
+		if !errors.Is(err, ErrIncomplete) || res.Unconfirmed == 0 {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if took := time.Since(begin); took < 12*time.Second || took > 14*time.Second {
+			t.Errorf("took %v, want 2 s and the grace", took)
+		}
+	})
+}
+
+// TestAnswersThatEndTheConnection: early ones, and those that say so while their server keeps the connection.
+func TestAnswersThatEndTheConnection(t *testing.T) {
+	tests := []struct {
+		name  string
+		early bool
+		head  string
+	}{{"early", true, ""}, {"close", false, "Connection: close\r\n"}, {"both", true, "Connection: close\r\n"}}
+	for _, tt := range tests {
+		bubble(t, func(t *testing.T, f *fake) {
+			var requests int
+			cfg := f.config()
+			cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				go answerOne(theirs, tt.early, tt.head, &requests)
+				return ours, nil
+			}
+			cfg.Rate, cfg.Duration = perSecond(100), 5*time.Second
+			res, _ := Run(t.Context(), cfg)
+			balanced(t, res)
+			if res.Sent != 500 || res.Unsent != 0 || res.Reconnects < 3 || requests != int(res.Reconnects)+1 {
+				t.Errorf("%s: %d requests, %+v", tt.name, requests, res)
+			}
+		})
+	}
 }
 
 func TestServerGoesAwayAndReturns(t *testing.T) {
@@ -151,7 +249,7 @@ func TestServerNeverReturns(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
-				f.pace = func() { time.Sleep(time.Millisecond) } // or else time would stand still for one that never waits
+				f.pace = func() time.Duration { return time.Millisecond } // or else time would stand still for one that never waits
 				cfg := f.config()
 				tt.set(&cfg)
 				go func() { time.Sleep(5 * time.Second); f.stop() }()
@@ -239,7 +337,8 @@ func TestServerNeverAnswers(t *testing.T) {
 		cfg.Rate, cfg.Count = perSecond(1000), 500
 		begin := time.Now()
 		res, err := Run(t.Context(), cfg)
-		if !errors.Is(err, ErrIncomplete) || res.Sent != 500 || res.Unconfirmed != 500 {
+		if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "within 10s") ||
+			res.Sent != 500 || res.Unconfirmed != 500 {
 			t.Errorf("%+v, %v", res, err)
 		}
 		if took := time.Since(begin); took < 10*time.Second || took > 13*time.Second {
@@ -284,7 +383,7 @@ func TestInterrupt(t *testing.T) {
 	for _, rate := range []uint64{0, 1000} {
 		bubble(t, func(t *testing.T, f *fake) {
 			if rate == 0 {
-				f.pace = func() { time.Sleep(time.Millisecond) }
+				f.pace = func() time.Duration { return time.Millisecond }
 			}
 			ctx, stop := context.WithTimeout(t.Context(), 2500*time.Millisecond+time.Microsecond)
 			defer stop()
@@ -311,7 +410,7 @@ func TestInterruptWhileTheServerIsAway(t *testing.T) {
 		cfg.Rate = perSecond(10)
 		begin := time.Now()
 		res, err := Run(ctx, cfg)
-		if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "refused") || res.Unsent < 980 {
+		if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "refused") || res.Unsent < 980 || res.Sent+res.Unsent != 1001 {
 			t.Errorf("%+v, %v", res, err)
 		}
 		if took := time.Since(begin); took > 101*time.Second {

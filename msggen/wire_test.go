@@ -11,8 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"cometctl/internal/wire"
 )
 
 // silent reads pipelined requests to their ends and answers all of them only when it is released. net/http cannot: it
@@ -54,6 +52,26 @@ func (s *silent) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
+// answerOne answers the first request, early or when it has ended, and reads on without a word.
+func answerOne(conn net.Conn, early bool, head string, requests *int) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		return
+	}
+	*requests++
+	n := 1
+	if !early {
+		n = 0
+		for lines := bufio.NewScanner(req.Body); lines.Scan(); n++ {
+		}
+	}
+	body := fmt.Sprintf(`{"sent":%d}`, n)
+	fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
+	io.Copy(io.Discard, in)
+}
+
 // cutConn takes so many bytes and fails then.
 type cutConn struct {
 	net.Conn
@@ -84,7 +102,7 @@ func TestCutAtEachByte(t *testing.T) {
 			r.epoch = r.start.UnixNano()
 			out := &cutConn{Conn: conn, room: cut}
 			w := &worker{run: r, share: messages, link: newLink(r, out, r.head)}
-			w.compose = newComposer(wire.NewRunTag(r.start, 0), 1, cfg.IDs, 0)
+			w.compose = testComposer(r.start, 0, 1, cfg.IDs, 0)
 			w.fill(r.elapsed())
 			if w.pending != messages {
 				t.Fatalf("%d of %d messages are pending", w.pending, messages)

@@ -106,7 +106,6 @@ func (w *worker) flush(now time.Duration) {
 	gone := w.lines[:min(max(n-body, 0), len(w.lines))]
 	whole := bytes.LastIndexByte(gone, '\n') + 1
 	messages := bytes.Count(gone[:whole], []byte{'\n'})
-	w.link.unbook(w.pending - messages)
 	w.sent(messages)
 	w.lines = append(w.lines[:0], w.lines[whole:]...)
 	w.pending -= messages

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -137,16 +138,17 @@ func (o *msggenOptions) config() (msggen.Config, error) {
 
 // printMsggen prints the result for people.
 func printMsggen(w io.Writer, rate pace.Rate, r msggen.Result) error {
-	_, err := fmt.Fprintf(w, `sent      %d at %.1f/s (asked: %s), %d never sent
-accepted  %d, %d refused as bad, %d unconfirmed, %d reconnects
-late      %d by more than %v
-lag ms    p50 %.3f  p90 %.3f  p99 %.3f  p99.9 %.3f  max %.3f
-ledger    delivered %d  offline %d  dropped %d  gone %d  pending %d
-`,
-		r.Sent, r.Rate, rate, r.Unsent,
-		r.Accepted, r.Bad, r.Unconfirmed, r.Reconnects,
-		r.Late, msggen.LateAfter,
-		r.Lag.P50, r.Lag.P90, r.Lag.P99, r.Lag.P999, r.Lag.Max,
+	var b strings.Builder
+	fmt.Fprintf(&b, "sent      %d at %.1f/s (asked: %s), %d never sent\n", r.Sent, r.Rate, rate, r.Unsent)
+	fmt.Fprintf(&b, "accepted  %d, %d refused as bad, %d unconfirmed, %d reconnects\n",
+		r.Accepted, r.Bad, r.Unconfirmed, r.Reconnects)
+	if !rate.Unlimited() { // or else nothing can be late
+		fmt.Fprintf(&b, "late      %d by more than %v\n", r.Late, msggen.LateAfter)
+		fmt.Fprintf(&b, "lag ms    p50 %.3f  p90 %.3f  p99 %.3f  p99.9 %.3f  max %.3f\n",
+			r.Lag.P50, r.Lag.P90, r.Lag.P99, r.Lag.P999, r.Lag.Max)
+	}
+	fmt.Fprintf(&b, "ledger    delivered %d  offline %d  dropped %d  gone %d  pending %d\n",
 		r.Ledger.Delivered, r.Ledger.Offline, r.Ledger.Dropped, r.Ledger.Gone, r.Ledger.Pending)
+	_, err := io.WriteString(w, b.String())
 	return err
 }
