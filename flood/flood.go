@@ -31,8 +31,8 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultInFlight       = 256
-	DefaultConnectTimeout = 10 * time.Second
+	DefaultInFlight       = 256              // handshakes: enough to keep two cores busy, far below any accept queue
+	DefaultConnectTimeout = 10 * time.Second // longer than three repeated SYNs take
 )
 
 // ErrAllEnded is returned by Run, beside the result, when no connection is left and none is to come.

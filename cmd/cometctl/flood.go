@@ -75,7 +75,7 @@ Exit codes: 0 every connection was opened and stayed open, 1 one failed or ended
 	f.DurationVar(&o.hold, "hold", 0, "hold the connections for this long; 0 is until Ctrl-C")
 	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "accept targets that are not loopback addresses")
-	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of Stats; 0 is none")
+	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of Stats; 0 is none (with --json: only those at the beginning of a phase)")
 	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one)")
 	f.IntVar(&o.loops, "loops", 1, "number of event loops, each a thread's work")
 	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
@@ -213,7 +213,8 @@ func (v *floodView) watch(p flood.Progress) {
 		return
 	}
 	// A line falls due with the tick that comes closest; the beginning of the hold is worth one of its own.
-	if due := v.statsEvery > 0 && time.Since(v.stats) > v.statsEvery-v.every/2; due && !began || began && p.Phase == flood.Hold {
+	due := !began && time.Since(v.stats) > v.statsEvery-v.every/2 || began && p.Phase == flood.Hold
+	if due && v.statsEvery > 0 {
 		v.stats = time.Now()
 		v.line.println(fmt.Sprintf("Stats: {%d,%d,%d}", p.Open, p.Failed+p.ClosedEarly, p.Chunks))
 	}
