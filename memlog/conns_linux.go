@@ -32,9 +32,9 @@ type connCounter struct {
 
 	snmp procFile // /proc/net/snmp
 	buf  []byte
-	last tcpCounters // at the last count
+	last tcpCounters // as of the last sample
 	n    int64       // the last count
-	held bool        // n holds for as long as last does
+	held bool        // n holds while last does: it was settled when n was counted
 }
 
 // An ownPort is a TCP port that the target listens on. The connections of a listener are of
@@ -80,11 +80,14 @@ func (c *connCounter) tryCount() (int64, error) {
 	if len(c.ports) == 0 {
 		return NA, errNoListener
 	}
-	before, settled, err := c.settled()
-	if err != nil {
-		return NA, err
+	before, err := c.readCounters()
+	settled := err == nil && before == c.last
+	if settled { // otherwise there is something to count anyway
+		if settled, err = c.settled(); err != nil {
+			return NA, err
+		}
 	}
-	if c.held && settled && before == c.last {
+	if c.held && settled {
 		return c.n, nil
 	}
 	c.n = 0
@@ -116,25 +119,20 @@ func (c *connCounter) open() (err error) {
 	return err
 }
 
-// settled returns the kernel's counters, and whether no socket is on its way into or out of
-// ESTABLISHED. If it is so at two times, and the counters are the same, the same sockets were
-// established at both, for:
+// settled reports whether no socket is on its way into or out of ESTABLISHED. If it is so at
+// two times, and the kernel's counters are the same, the same sockets were established at both:
 //
 //   - whatever becomes established was SYN_SENT or SYN_RECV at the first time, or adds to
 //     ActiveOpens or PassiveOpens;
 //   - whatever ceases to be is CLOSE_WAIT at the second time, or takes from CurrEstab, which
 //     only something that becomes established could make up for.
 //
-// The counters are read first: what happens after that is different at the next time. Without
-// counters nothing is ever settled.
-func (c *connCounter) settled() (tcpCounters, bool, error) {
-	counters, err := c.readCounters()
-	if err != nil {
-		return counters, false, nil
-	}
-	settled := true
+// The counters are read before it: what happens in between is different at the next time.
+// Without counters nothing is ever settled.
+func (c *connCounter) settled() (settled bool, err error) {
+	settled = true
 	err = c.diag.dump(stateSynSent|stateSynRecv|stateCloseWait, 0, func(diagSocket) { settled = false })
-	return counters, settled, err
+	return settled, err
 }
 
 func (c *connCounter) readCounters() (tcpCounters, error) {
