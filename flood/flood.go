@@ -31,7 +31,7 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultInFlight       = 256              // handshakes: enough to keep two cores busy, far below any accept queue
+	DefaultInFlight       = 64               // handshakes: two cores are busy with it, and connect_ms is the server's, not our queue's
 	DefaultConnectTimeout = 10 * time.Second // longer than three repeated SYNs take
 )
 
