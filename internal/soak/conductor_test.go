@@ -7,154 +7,10 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// world is a machine without processes: a launcher whose pieces are goroutines on a
-// fake clock. Each test bends one of them.
-type world struct {
-	t       *testing.T
-	cfg     Config
-	started []string     // names, in order
-	stopped []string     // names, in the order in which they were told to stop
-	sent    atomic.Int64 // messages that serve has taken
-	living  atomic.Int64 // pieces
-
-	// How the pieces misbehave.
-	die      map[string]death         // ends by itself
-	deaf     string                   // does not hear its interruption
-	silent   string                   // never says anything
-	open     int64                    // connections that flood gets open
-	arrive   func(sent int64) int64   // messages that have arrived of those sent
-	progress []Progress               // what Progress was told
-	at       map[string]time.Duration // when each phase began
-}
-
-type death struct {
-	after time.Duration
-	code  int
-	words []string
-}
-
-// actor is one fake piece.
-type actor struct {
-	name        string
-	w           *world
-	events      chan<- event
-	interrupted chan struct{}
-	killed      chan struct{}
-}
-
-func (a *actor) pid() int { return 4711 }
-func (a *actor) interrupt() error {
-	a.w.stopped = append(a.w.stopped, a.name)
-	if a.w.deaf != a.name {
-		close(a.interrupted)
-	}
-	return nil
-}
-func (a *actor) kill() { close(a.killed) }
-
-func (a *actor) say(stderr bool, format string, args ...any) {
-	if a.w.silent != a.name {
-		a.events <- event{name: a.name, stderr: stderr, line: fmt.Appendf(nil, format, args...)}
-	}
-}
-
-func newWorld(t *testing.T) *world {
-	return &world{
-		t: t, die: map[string]death{}, at: map[string]time.Duration{},
-		cfg:  Config{Conns: 100, Rate: 10, Duration: 24 * time.Second, Interval: time.Second},
-		open: 100, arrive: func(sent int64) int64 { return sent },
-	}
-}
-
-func (w *world) start(name string, args []string, events chan<- event) (process, error) {
-	a := &actor{name: name, w: w, events: events, interrupted: make(chan struct{}), killed: make(chan struct{})}
-	w.started = append(w.started, name)
-	w.living.Add(1)
-	go a.live()
-	return a, nil
-}
-
-// live is a piece's life: it does its work every second until something ends it.
-func (a *actor) live() {
-	end := event{name: a.name, ended: true, exit: "exit status 0"}
-	var dies, done <-chan time.Time
-	if d, ok := a.w.die[a.name]; ok {
-		dies = time.After(d.after)
-		end.code, end.words, end.exit = d.code, d.words, fmt.Sprintf("exit status %d", d.code)
-	}
-	if a.name == msggen {
-		done = time.After(a.w.cfg.Duration)
-	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	if a.name == serve {
-		time.Sleep(100 * time.Millisecond)
-		a.say(false, `{"listen":"127.0.0.1:1","admin":"127.0.0.1:2","pid":4711}`)
-	}
-	for n := int64(0); ; n++ {
-		switch a.name {
-		case mem:
-			a.say(false, "date\t%d\t%d\t%d", time.Now().Unix(), 5000+n, n)
-		case flood:
-			phase := "hold"
-			if n == 0 {
-				phase = "ramp"
-			}
-			a.say(true, `{"open":%d,"messages":%d,"phase":%q,"latency_ms":{"p50":0.2,"p99":3}}`, min(n*1000, a.w.open), a.w.arrive(a.w.sent.Load()), phase)
-		case msggen:
-			a.w.sent.Store(n * int64(a.w.cfg.Rate))
-			a.say(true, `{"sent":%d}`, a.w.sent.Load())
-		}
-		select {
-		case <-tick.C:
-			continue
-		case <-dies:
-		case <-done:
-		case <-a.interrupted:
-			end.code, end.words, end.exit = 0, nil, "exit status 0"
-		case <-a.killed:
-			end.code, end.exit = -1, "signal: killed"
-		}
-		break
-	}
-	a.w.living.Add(-1)
-	a.events <- end
-}
-
-// run runs a conductor in the world.
-func (w *world) run(ctx context.Context) (*conductor, error) {
-	began := time.Now()
-	w.cfg.Progress = func(p Progress) {
-		w.progress = append(w.progress, p)
-		if _, ok := w.at[p.Phase]; !ok {
-			w.at[p.Phase] = time.Since(began)
-		}
-	}
-	c := newConductor(w.cfg, w, folder(w.t.TempDir()))
-	c.ledger = func(context.Context, string) ([]byte, error) {
-		return fmt.Appendf(nil, `{"ledger":{"sent":%d,"delivered":%d}}`, w.sent.Load(), w.sent.Load()), nil
-	}
-	err := c.run(ctx)
-	synctest.Wait()
-	if n := w.living.Load(); n > 0 {
-		w.t.Errorf("%d pieces still live after the run", n)
-	}
-	return c, err
-}
-
-func (w *world) names(m *Manifest) []string {
-	var names []string
-	for _, p := range m.Phases {
-		names = append(names, p.Name)
-	}
-	return names
-}
 
 func TestRunGoesThroughItsPhases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -328,6 +184,32 @@ func TestServerThatIsNeverReady(t *testing.T) {
 		c, err := w.run(t.Context())
 		if err != nil || !strings.Contains(c.course.Interrupted, "The empty phase did not come to its end") || len(w.started) != 1 {
 			t.Errorf("error %v, course %+v, started %v", err, c.course, w.started)
+		}
+	})
+}
+
+// A rate that is never reached ends in time, and is for the verdict to judge.
+func TestRateThatIsNotReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.endless = true
+		c, err := w.run(t.Context())
+		if err != nil || c.course.Interrupted != "" || c.course.Failures != nil {
+			t.Errorf("error %v, course %+v", err, c.course)
+		}
+		if p := c.man.Phases[3]; time.Duration(p.To-p.From) != w.cfg.Duration+msggenExtra {
+			t.Errorf("the traffic took %s", time.Duration(p.To-p.From))
+		}
+	})
+}
+
+// A folder that cannot be written ends the run, and every piece.
+func TestFolderThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dir = folder(t.TempDir() + "/gone")
+		if _, err := w.run(t.Context()); err == nil || len(w.started) != 1 {
+			t.Errorf("error %v, started %v", err, w.started)
 		}
 	})
 }

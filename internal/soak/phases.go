@@ -31,8 +31,9 @@ const (
 	drainLimit  = 30 * time.Second // for the last messages to arrive
 	drainQuiet  = 3 * time.Second  // none arrived for so long: none will
 	stopLimit   = 20 * time.Second // for a piece that was told to stop
-	msggenExtra = 60 * time.Second // for msggen beyond its duration
+	msggenExtra = 15 * time.Second // for msggen beyond its duration; its own patience with the server is 10 s
 	statsLimit  = 3 * time.Second  // for an answer of /stats
+	rowLimit    = 5 * time.Second  // for a last row of memlog; with longer intervals there is none
 )
 
 // run does the whole run: the phases, then the end of every piece, however far the
@@ -113,13 +114,21 @@ func (c *conductor) idle(ctx context.Context) error {
 	return c.await(ctx, readyLimit+c.cfg.Interval, func() bool { return c.samples > rows+1 })
 }
 
+// traffic lasts until msggen has sent what was due in its time. Where the asked rate
+// is more than the server takes, that may be much later: then it is stopped, and its
+// result says what was reached.
 func (c *conductor) traffic(ctx context.Context) error {
 	p, err := c.start(msggen, msggenArgs(c.cfg, c.plan, c.ready.Admin))
 	if err != nil {
 		return err
 	}
 	p.mayEnd = true
-	return c.await(ctx, c.plan.traffic+msggenExtra, func() bool { return p.ended })
+	err = c.await(ctx, c.plan.traffic+msggenExtra, func() bool { return p.ended })
+	if errors.Is(err, errLimit) {
+		c.stop(msggen)
+		return nil
+	}
+	return err
 }
 
 // drain waits until everything that can arrive has arrived: flood has as many
@@ -183,9 +192,9 @@ func (c *conductor) end() {
 		c.drain(context.Background()) // what was sent until the cut may still arrive
 	}
 	c.stop(flood)
-	if p := c.pieces[mem]; p != nil && !p.ended {
+	if p := c.pieces[mem]; p != nil && c.cfg.Interval < rowLimit {
 		rows := c.samples
-		c.await(context.Background(), min(c.cfg.Interval, stopLimit)+time.Second, func() bool { return c.samples > rows || p.ended })
+		c.await(context.Background(), rowLimit, func() bool { return c.samples > rows || p.ended })
 	}
 	c.stop(mem)
 	c.stop(serve)
