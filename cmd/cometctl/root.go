@@ -24,7 +24,7 @@ func commands(s streams) []commandGroup {
 			newSoakCmd(s),
 		}},
 		{"pieces", "The pieces:", []*cobra.Command{
-			// newServeCmd(s),
+			newServeCmd(s),
 			newFloodCmd(s),
 			newMsggenCmd(s),
 			newSendCmd(s),

@@ -1,0 +1,51 @@
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"runtime/debug"
+	"time"
+)
+
+// newAdmin is the admin listener: net/http, since nothing here is paid for per connection of the front.
+func (s *Server) newAdmin() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /send/{id}", s.sendOne)
+	mux.HandleFunc("POST /send", s.sendStream)
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Stats()) })
+	mux.HandleFunc("GET /metrics", s.serveMetrics)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	mux.HandleFunc("POST /gc", serveGC)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: s.cfg.HeadTimeout,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// serveReady says whether new connections are welcome. A server that drains still lives, so /healthz stays what it is.
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if s.draining.Load() {
+		http.Error(w, "draining", http.StatusServiceUnavailable)
+		return
+	}
+	w.Write([]byte("ok\n"))
+}
+
+// serveGC collects and gives memory back to the system: the seed's forced garbage_collect, visible in a memory graph.
+func serveGC(w http.ResponseWriter, _ *http.Request) {
+	before := readMemory()
+	debug.FreeOSMemory()
+	writeJSON(w, struct {
+		Before MemoryStats `json:"before"`
+		After  MemoryStats `json:"after"`
+	}{before, readMemory()})
+}

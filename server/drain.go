@@ -1,0 +1,66 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cometctl/internal/netloop"
+)
+
+// Drain ends the server in order. /readyz turns 503, publishers are told their totals, no connection is accepted any more,
+// and each stream gets what is queued for it and its last chunk. It returns when every connection has ended, and at the
+// latest after Config.DrainTimeout, or when ctx is done, with an error that says how many had to be cut.
+func (s *Server) Drain(ctx context.Context) error {
+	var err error
+	s.drain.Do(func() { err = s.drainOnce(ctx) })
+	return err
+}
+
+func (s *Server) drainOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
+	defer cancel()
+	s.draining.Store(true)
+	s.stopPub()
+	s.engine.StopListening()
+	front := &front{s: s}
+	for i := range s.engine.Loops() {
+		// Behind all mail: what publishers were told is sent goes out before the last chunk.
+		s.engine.Do(i, func(l netloop.Loop) {
+			l.Conns(func(c netloop.Conn) bool {
+				front.sayGoodbye(l, c)
+				return true
+			})
+		})
+	}
+	cut := s.waitIdle(ctx)
+	s.engine.Close()
+	s.shutAdmin()
+	if cut > 0 {
+		return fmt.Errorf("server: %d connections did not end within %v and were cut", cut, s.cfg.DrainTimeout)
+	}
+	return nil
+}
+
+// waitIdle waits until no connection is open and returns how many still are.
+func (s *Server) waitIdle(ctx context.Context) int64 {
+	for s.counts.open.Load() > 0 {
+		select {
+		case <-s.idle:
+		case <-ctx.Done():
+			return s.counts.open.Load()
+		}
+	}
+	return 0
+}
+
+// shutAdmin gives the publishers' last answers a moment to leave.
+func (s *Server) shutAdmin() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		s.http.Close()
+	}
+	<-s.httpDone
+	s.httpDone <- nil // for a Close that comes later
+}

@@ -1,0 +1,216 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"cometctl/server/router"
+)
+
+// How long an answer waits for messages that are still queued. A subscriber who reads takes them within a turn of its
+// loop; for one who does not, they are reported as pending.
+const (
+	sendPatience   = 100 * time.Millisecond
+	streamPatience = 20 * time.Millisecond // the next request of the connection waits behind it
+)
+
+// namedLines is how many bad lines an answer names; it counts all.
+const namedLines = 10
+
+// totals is the answer to a publishing request.
+type totals struct {
+	Ledger
+	Bad    int64     `json:"bad"` // lines that were no message
+	Errors []badLine `json:"errors,omitempty"`
+	Cut    string    `json:"cut,omitempty"` // why the stream was not read to its end
+}
+
+type badLine struct {
+	Line  int64  `json:"line"` // from 1
+	Error string `json:"error"`
+}
+
+// publisher is one publishing request: its account, and its way to the router.
+type publisher struct {
+	s   *Server
+	tag uint32
+	*account
+}
+
+func (s *Server) newPublisher() *publisher {
+	tag, a := s.ledger.open()
+	return &publisher{s, tag, a}
+}
+
+func (p *publisher) send(id, msg []byte) error {
+	if len(msg) > p.s.cfg.MessageMax {
+		return fmt.Errorf("a message of %d bytes; at most %d are allowed (--message-max)", len(msg), p.s.cfg.MessageMax)
+	}
+	if err := router.ValidID(id); err != nil {
+		return err
+	}
+	// Counted before it is routed: an outcome may be booked while Send still runs, and no reader of the ledger shall see
+	// more outcomes than messages.
+	p.sent.Add(1)
+	r, err := p.s.router.Send(id, msg, uint64(p.tag))
+	if err != nil {
+		p.sent.Add(-1)
+		return err
+	}
+	if r.Sessions == 0 {
+		p.offline.Add(1)
+	}
+	return nil
+}
+
+// sendOne is POST /send/{id}: the body is the message.
+func (s *Server) sendOne(w http.ResponseWriter, r *http.Request) {
+	msg, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.cfg.MessageMax)))
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		http.Error(w, fmt.Sprintf("the message is larger than %d bytes (--message-max)", s.cfg.MessageMax), http.StatusRequestEntityTooLarge)
+		return
+	} else if err != nil {
+		http.Error(w, "the message was cut off: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	p := s.newPublisher()
+	defer s.ledger.close(p.tag)
+	if err := p.send([]byte(r.PathValue("id")), msg); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	s.engine.Flush()
+	writeJSON(w, totals{Ledger: p.await(sendPatience)})
+}
+
+// lineParser splits one line of a stream into id and message.
+type lineParser func(line []byte) (id, msg []byte, err error)
+
+func parserFor(contentType string) (lineParser, error) {
+	media, _, err := mime.ParseMediaType(contentType)
+	switch {
+	case contentType == "", media == "text/tab-separated-values", media == "text/plain",
+		media == "application/x-www-form-urlencoded": // what curl says by itself
+		return parseTSV, nil
+	case media == "application/x-ndjson", media == "application/json", media == "application/jsonl":
+		return parseJSON, nil
+	}
+	return nil, fmt.Errorf("content type %q: use text/tab-separated-values (id<TAB>message) or application/x-ndjson ({\"id\":..., \"msg\":...}): %w", contentType, errors.Join(err))
+}
+
+func parseTSV(line []byte) (id, msg []byte, err error) {
+	id, msg, ok := bytes.Cut(line, []byte{'\t'})
+	if !ok {
+		return nil, nil, errors.New("no tab between id and message")
+	}
+	return id, msg, nil
+}
+
+func parseJSON(line []byte) (id, msg []byte, err error) {
+	var m struct{ ID, Msg *string }
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return nil, nil, err
+	}
+	if m.ID == nil || m.Msg == nil {
+		return nil, nil, errors.New(`"id" and "msg" are both needed`)
+	}
+	return []byte(*m.ID), []byte(*m.Msg), nil
+}
+
+// sendStream is POST /send: lines are sent as they arrive, and the totals are told at the end.
+func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) {
+	parse, err := parserFor(r.Header.Get("Content-Type"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusUnsupportedMediaType)
+		return
+	}
+	// A server that drains does not wait for a publisher who has nothing to say.
+	stop := context.AfterFunc(s.pubs, func() { http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	p := s.newPublisher()
+	defer s.ledger.close(p.tag)
+	var t totals
+	readErr := p.stream(r.Body, parse, &t)
+	t.Ledger = p.await(streamPatience)
+	status := http.StatusOK
+	switch {
+	case readErr == nil:
+	case s.pubs.Err() != nil:
+		t.Cut = "the server is about to end"
+		w.Header().Set("Connection", "close")
+		status = http.StatusServiceUnavailable
+	default:
+		t.Cut = readErr.Error()
+		status = http.StatusBadRequest
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(t)
+}
+
+// stream reads lines and sends them. What has arrived is flushed to the loops before more is waited for, so that a message
+// is never held back for the next one's sake.
+func (p *publisher) stream(body io.Reader, parse lineParser, t *totals) error {
+	br := bufio.NewReaderSize(body, max(64<<10, 2*p.s.cfg.MessageMax+router.MaxID))
+	for n := int64(1); ; n++ {
+		if !lineBuffered(br) {
+			p.s.engine.Flush()
+		}
+		line, err := br.ReadSlice('\n')
+		long := err == bufio.ErrBufferFull
+		for err == bufio.ErrBufferFull {
+			_, err = br.ReadSlice('\n')
+		}
+		if err != nil && err != io.EOF {
+			p.s.engine.Flush()
+			return err // a line that was cut off is no message
+		}
+		if line = bytes.TrimRight(line, "\r\n"); long {
+			t.bad(n, fmt.Errorf("longer than a message of %d bytes may be (--message-max)", p.s.cfg.MessageMax))
+		} else if len(line) > 0 {
+			p.line(n, line, parse, t)
+		}
+		if err == io.EOF {
+			p.s.engine.Flush()
+			return nil
+		}
+	}
+}
+
+// lineBuffered tells whether reading the next line can be done without waiting.
+func lineBuffered(br *bufio.Reader) bool {
+	b, _ := br.Peek(br.Buffered())
+	return bytes.IndexByte(b, '\n') >= 0
+}
+
+func (p *publisher) line(n int64, line []byte, parse lineParser, t *totals) {
+	id, msg, err := parse(line)
+	if err == nil {
+		err = p.send(id, msg)
+	}
+	if err != nil {
+		t.bad(n, err)
+	}
+}
+
+func (t *totals) bad(line int64, err error) {
+	t.Bad++
+	if len(t.Errors) < namedLines {
+		t.Errors = append(t.Errors, badLine{line, err.Error()})
+	}
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,212 @@
+// Package server is the comet server: clients log in under an id with a request that never ends, and whoever holds the
+// admin listener sends them messages. It is the mochiweb application of the article, on internal/netloop.
+//
+//   - The front (front.go, answer.go) speaks HTTP on the comet listener. It is a netloop.Handler: its state per connection
+//     is 12 bytes in a slab, its state per loop is touched in that loop's turn only.
+//   - The router (package server/router) knows which session holds which id. A session is a netloop.Conn.
+//   - The admin listener (admin.go, send.go, stats.go) is plain net/http: publishers, counters, profiles.
+//   - The ledger (ledger.go) accounts for every message. An account belongs to one publishing request while that lasts;
+//     whoever learns the outcome of a message writes it into the account that the message came from, and every number
+//     that is shown anywhere is read from the accounts.
+//
+// A message goes: publisher's request → router.Send → netloop Post (bounded: this is what slows a publisher down) → the
+// front's Posted, which numbers, escapes and frames it → netloop Write → Wrote or Unsent, which settles it.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cometctl/internal/netloop"
+	"cometctl/internal/rlimit"
+	"cometctl/server/router"
+)
+
+// SlowPolicy says what happens to a message for a subscriber whose pending output is at its bound.
+type SlowPolicy string
+
+// The slow policies. Either way the message counts as dropped.
+const (
+	SlowDrop  SlowPolicy = "drop"  // the message is dropped, the connection stays
+	SlowClose SlowPolicy = "close" // the connection ends as well; what was queued for it is gone
+)
+
+// Defaults of Config's durations.
+const (
+	DefaultHeadTimeout  = 10 * time.Second
+	DefaultDrainTimeout = 10 * time.Second
+)
+
+// Config says how to serve. A zero field means its default.
+type Config struct {
+	Listen       string        // comet listener; default 127.0.0.1:8000
+	Admin        string        // admin listener; default 127.0.0.1:8001
+	Engine       string        // netloop engine: "epoll" or "goroutine"; default netloop's
+	Loops        int           // event loops; default one per processor
+	MaxConns     int           // connections at once; more are answered with 503. Default: what the descriptor limit allows
+	MaxPending   int           // pending output of one connection in bytes; default 64 KiB
+	SlowPolicy   SlowPolicy    // default SlowDrop
+	HeadTimeout  time.Duration // how long a request head may take from the connection's beginning; default DefaultHeadTimeout
+	MessageMax   int           // largest message in bytes; default 64 KiB
+	DrainTimeout time.Duration // how long Drain waits for output to leave; default DefaultDrainTimeout
+	Log          *slog.Logger  // default: nobody is told
+}
+
+// Errors that New returns; compare with errors.Is.
+var (
+	// ErrConfig is returned for a Config that cannot be served; the text names the field and its value.
+	ErrConfig = errors.New("server: bad configuration")
+)
+
+// Server is a running comet server. Its methods may be called from any goroutine.
+type Server struct {
+	cfg      Config
+	engine   netloop.Engine
+	router   router.Router
+	local    *router.Local
+	ledger   ledger
+	counts   counts
+	loops    []*frontLoop // by loop; each belongs to its loop's turn
+	comet    netip.AddrPort
+	admin    net.Addr
+	http     *http.Server
+	httpDone chan error
+	born     time.Time
+
+	draining atomic.Bool
+	drain    sync.Once
+	stopPub  context.CancelFunc // ends the publishers' streams
+	pubs     context.Context
+	idle     chan struct{} // a connection ended while draining
+}
+
+func (c *Config) setDefaults() error {
+	def(&c.Listen, "127.0.0.1:8000")
+	def(&c.Admin, "127.0.0.1:8001")
+	def(&c.MaxPending, 64<<10)
+	def(&c.SlowPolicy, SlowDrop)
+	def(&c.HeadTimeout, DefaultHeadTimeout)
+	def(&c.MessageMax, 64<<10)
+	def(&c.DrainTimeout, DefaultDrainTimeout)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.SlowPolicy != SlowDrop && c.SlowPolicy != SlowClose {
+		return fmt.Errorf("%w: slow policy %q; use %q or %q", ErrConfig, c.SlowPolicy, SlowDrop, SlowClose)
+	}
+	for _, f := range []struct {
+		name string
+		v    int64
+	}{{"loops", int64(c.Loops)}, {"max-conns", int64(c.MaxConns)}, {"max-pending", int64(c.MaxPending)}, {"message-max", int64(c.MessageMax)},
+		{"head-timeout", int64(c.HeadTimeout)}, {"drain-timeout", int64(c.DrainTimeout)}} {
+		if f.v < 0 {
+			return fmt.Errorf("%w: %s is negative (%d)", ErrConfig, f.name, f.v)
+		}
+	}
+	return nil
+}
+
+func def[T comparable](v *T, d T) {
+	if zero := *new(T); *v == zero {
+		*v = d
+	}
+}
+
+// limitConns compares MaxConns with the descriptor limit, or takes it from there.
+func (c *Config) limitConns() error {
+	if c.MaxConns > 0 {
+		if err := rlimit.Check(c.MaxConns, "connections"); err != nil {
+			return fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		return nil
+	}
+	files, err := rlimit.Raise()
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	c.MaxConns = int(min(files.Soft, 1<<27))
+	if files.Soft != rlimit.Unlimited {
+		c.MaxConns = max(1, int(files.Soft)-rlimit.Reserve)
+	}
+	return nil
+}
+
+// New listens on both addresses and serves until Close. Connections are taken when it returns.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	if err := cfg.limitConns(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
+	s.pubs, s.stopPub = context.WithCancel(context.Background())
+	s.local = router.NewLocal(s.post)
+	s.router = s.local
+	ln, err := net.Listen("tcp", cfg.Admin)
+	if err != nil {
+		return nil, fmt.Errorf("server: admin listener: %w", err)
+	}
+	s.admin = ln.Addr()
+	front := &front{s: s}
+	s.engine, err = netloop.New(netloop.Config{Engine: cfg.Engine, Loops: cfg.Loops, MaxPending: cfg.MaxPending,
+		Linger: cfg.DrainTimeout, Log: func(msg string) { cfg.Log.Warn(msg) }}, front)
+	if err != nil {
+		ln.Close()
+		if errors.Is(err, netloop.ErrEngine) {
+			err = fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		return nil, err
+	}
+	front.ready(s.engine.Loops())
+	s.http = s.newAdmin()
+	go func() { s.httpDone <- s.http.Serve(ln) }()
+	if s.comet, err = s.engine.Listen(cfg.Listen); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("server: comet listener: %w", err)
+	}
+	return s, nil
+}
+
+// post hands a message of the publisher with that account to a session. It blocks while the session's loop has too much
+// to do: that is a publisher's back-pressure.
+func (s *Server) post(to router.Session, msg []byte, tag uint64) {
+	s.ledger.at(uint32(tag)).queued()
+	s.engine.Post(netloop.Conn(to), msg, tag)
+}
+
+// Comet is the address of the comet listener.
+func (s *Server) Comet() netip.AddrPort { return s.comet }
+
+// Admin is the address of the admin listener.
+func (s *Server) Admin() net.Addr { return s.admin }
+
+// Engine is the name of the engine in use.
+func (s *Server) Engine() string {
+	if s.cfg.Engine == "" {
+		return netloop.Engines()[0]
+	}
+	return s.cfg.Engine
+}
+
+// Loops is the number of event loops.
+func (s *Server) Loops() int { return s.engine.Loops() }
+
+// Close ends everything at once: connections are cut, what was queued for them counts as gone.
+func (s *Server) Close() error {
+	s.draining.Store(true)
+	s.stopPub()
+	err := s.engine.Close()
+	s.http.Close()
+	<-s.httpDone
+	s.httpDone <- nil // for another Close
+	return err
+}

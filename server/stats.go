@@ -1,0 +1,124 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime/metrics"
+	"time"
+)
+
+// Stats is what GET /stats answers: what the server holds and has done since it was started.
+type Stats struct {
+	PID      int         `json:"pid"`
+	Engine   string      `json:"engine"`
+	Loops    int         `json:"loops"`
+	Uptime   float64     `json:"uptime_s"`
+	Draining bool        `json:"draining"`
+	Conns    ConnStats   `json:"conns"`
+	Router   RouterStats `json:"router"`
+	Ledger   Ledger      `json:"ledger"`
+	Memory   MemoryStats `json:"memory"`
+}
+
+// ConnStats counts connections of the comet listener. All but Open only grow.
+type ConnStats struct {
+	Open     int64 `json:"open"`     // now, whatever they have asked for
+	Max      int64 `json:"max"`      // the most that may be open
+	Accepted int64 `json:"accepted"` // ever
+	Streams  int64 `json:"streams"`  // logged in, ever
+	Refused  int64 `json:"refused"`  // answered with 503 because Max were open
+	Bad      int64 `json:"bad"`      // answered with 400, 414, 431, 501 or 505
+	NotFound int64 `json:"not_found"`
+	Timeout  int64 `json:"timeout"` // cut off because the request head took too long
+	Slow     int64 `json:"slow"`    // ended by the slow policy
+}
+
+// RouterStats counts who is logged in.
+type RouterStats struct {
+	Sessions int64 `json:"sessions"`
+	IDs      int64 `json:"ids"`
+	Logins   int64 `json:"logins"` // pairs of session and id
+}
+
+// MemoryStats is what the Go runtime says about the process's memory, in bytes. What the system counts as resident is
+// memlog's business.
+type MemoryStats struct {
+	Heap     uint64 `json:"heap_bytes"`     // live and not yet swept objects
+	Stacks   uint64 `json:"stacks_bytes"`   //
+	Idle     uint64 `json:"idle_bytes"`     // heap without objects that was not given back
+	Released uint64 `json:"released_bytes"` // given back to the system
+	Total    uint64 `json:"total_bytes"`    // mapped by the runtime, Released included
+	GCs      uint64 `json:"gc_cycles"`
+}
+
+// Stats reads all counters. The ledger's are read one after another while messages may be on their way.
+func (s *Server) Stats() Stats {
+	r := s.local.Stats()
+	return Stats{
+		PID: os.Getpid(), Engine: s.Engine(), Loops: s.Loops(), Uptime: time.Since(s.born).Seconds(), Draining: s.draining.Load(),
+		Conns: ConnStats{Open: s.counts.open.Load(), Max: int64(s.cfg.MaxConns), Accepted: s.counts.accepted.Load(),
+			Streams: s.counts.logins.Load(), Refused: s.counts.refused.Load(), Bad: s.counts.bad.Load(),
+			NotFound: s.counts.missed.Load(), Timeout: s.counts.late.Load(), Slow: s.counts.slow.Load()},
+		Router: RouterStats{Sessions: int64(r.Sessions), IDs: int64(r.IDs), Logins: int64(r.Logins)},
+		Ledger: s.ledger.read(),
+		Memory: readMemory(),
+	}
+}
+
+func readMemory() MemoryStats {
+	var m MemoryStats
+	fields := []struct {
+		name string
+		to   *uint64
+	}{
+		{"/memory/classes/heap/objects:bytes", &m.Heap},
+		{"/memory/classes/heap/stacks:bytes", &m.Stacks},
+		{"/memory/classes/heap/free:bytes", &m.Idle},
+		{"/memory/classes/heap/released:bytes", &m.Released},
+		{"/memory/classes/total:bytes", &m.Total},
+		{"/gc/cycles/total:gc-cycles", &m.GCs},
+	}
+	samples := make([]metrics.Sample, len(fields))
+	for i, f := range fields {
+		samples[i].Name = f.name
+	}
+	metrics.Read(samples)
+	for i, f := range fields {
+		*f.to = samples[i].Value.Uint64()
+	}
+	return m
+}
+
+// serveMetrics is GET /metrics, in the text format of Prometheus, version 0.0.4.
+func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
+	st := s.Stats()
+	var b bytes.Buffer
+	metric := func(name, kind, help string, rows ...any) {
+		fmt.Fprintf(&b, "# HELP cometctl_%s %s\n# TYPE cometctl_%s %s\n", name, help, name, kind)
+		for i := 0; i < len(rows); i += 2 {
+			fmt.Fprintf(&b, "cometctl_%s%s %v\n", name, rows[i], rows[i+1])
+		}
+	}
+	metric("connections", "gauge", "Connections of the comet listener that are open.", "", st.Conns.Open)
+	metric("connections_max", "gauge", "The most connections that may be open.", "", st.Conns.Max)
+	metric("connections_accepted_total", "counter", "Connections accepted.", "", st.Conns.Accepted)
+	metric("streams_total", "counter", "Streams begun.", "", st.Conns.Streams)
+	metric("requests_refused_total", "counter", "Connections that were not given a stream, by reason.",
+		`{reason="full"}`, st.Conns.Refused, `{reason="bad"}`, st.Conns.Bad, `{reason="not_found"}`, st.Conns.NotFound, `{reason="timeout"}`, st.Conns.Timeout)
+	metric("slow_closed_total", "counter", "Connections ended by the slow policy.", "", st.Conns.Slow)
+	metric("router_sessions", "gauge", "Sessions logged in.", "", st.Router.Sessions)
+	metric("router_ids", "gauge", "Ids that somebody holds.", "", st.Router.IDs)
+	metric("messages_sent_total", "counter", "Messages taken from publishers.", "", st.Ledger.Sent)
+	metric("messages_offline_total", "counter", "Messages for an id that nobody held.", "", st.Ledger.Offline)
+	metric("copies_total", "counter", "Deliveries begun, and how they ended.",
+		`{outcome="begun"}`, st.Ledger.Copies, `{outcome="delivered"}`, st.Ledger.Delivered, `{outcome="dropped"}`, st.Ledger.Dropped, `{outcome="gone"}`, st.Ledger.Gone)
+	metric("copies_pending", "gauge", "Deliveries queued.", "", st.Ledger.Pending)
+	metric("memory_bytes", "gauge", "Memory of the Go runtime.",
+		`{class="heap"}`, st.Memory.Heap, `{class="stacks"}`, st.Memory.Stacks, `{class="idle"}`, st.Memory.Idle, `{class="released"}`, st.Memory.Released, `{class="total"}`, st.Memory.Total)
+	metric("gc_cycles_total", "counter", "Garbage collections.", "", st.Memory.GCs)
+	metric("uptime_seconds", "gauge", "Time since the start.", "", st.Uptime)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	w.Write(b.Bytes())
+}
