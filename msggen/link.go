@@ -135,7 +135,7 @@ func (l *link) read() {
 	defer l.conn.Close()
 	in := bufio.NewReader(l.conn)
 	for {
-		answer, err := http.ReadResponse(in, nil)
+		head, err := http.ReadResponse(in, nil)
 		if err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				err = errHungUp
@@ -143,10 +143,10 @@ func (l *link) read() {
 			l.err = err
 			return
 		}
-		if answer.StatusCode < 200 {
+		if head.StatusCode < 200 {
 			continue // RFC 9110 section 15.2: an interim answer says nothing yet
 		}
-		if l.err = l.take(answer); l.err != nil {
+		if l.err = l.take(head); l.err != nil {
 			return
 		}
 		select {
@@ -156,32 +156,43 @@ func (l *link) read() {
 	}
 }
 
-// take books an answer on the oldest piece. An error ends the connection.
-func (l *link) take(answer *http.Response) error {
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+// answer is what the body of a server's answer may say.
+type answer struct {
+	Ledger
+	Errors []struct {
+		Error string `json:"error"`
+	} `json:"errors"` // of bad lines
+}
+
+// take books an answer on the oldest piece. An error ends the connection. A server that drains, or that could not read a
+// request to its end, says so with its status and may still tell in the body what it took: that counts.
+func (l *link) take(head *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(head.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("the server's answer broke off: %w", err)
 	}
-	if answer.StatusCode != http.StatusOK {
-		return l.run.refused(answer.StatusCode, fmt.Errorf("the server answered %s%s", answer.Status, excerpt(body)))
-	}
-	var ledger Ledger
-	if err := json.Unmarshal(body, &ledger); err != nil {
-		return l.run.refused(answer.StatusCode, fmt.Errorf("the server's answer is no ledger (%w)%s", err, excerpt(body)))
-	}
+	var a answer
+	malformed := json.Unmarshal(body, &a)
+
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.pieces) == 0 {
+	if malformed == nil && len(l.pieces) > 0 {
+		l.run.confirm(l.pieces[0].messages, a)
+	}
+	switch {
+	case head.StatusCode != http.StatusOK:
+		return l.run.refused(head.StatusCode, fmt.Errorf("the server answered %s%s", head.Status, excerpt(body)))
+	case malformed != nil:
+		return l.run.refused(head.StatusCode, fmt.Errorf("the server's answer is no ledger (%w)%s", malformed, excerpt(body)))
+	case len(l.pieces) == 0:
 		return errUnasked
 	}
-	p := l.pieces[0]
-	l.run.confirm(p.messages, ledger)
 	l.good = true
-	if !p.ended {
+	if !l.pieces[0].ended {
 		return errEarly // the writer still counts on this piece: it stays
 	}
 	l.pieces = l.pieces[1:]
-	if answer.Close {
+	if head.Close {
 		return errHungUp // RFC 9112 section 9.6: what is sent after this, nobody answers
 	}
 	return nil

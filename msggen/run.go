@@ -52,7 +52,7 @@ type run struct {
 	mu     sync.Mutex
 	lag    *hdrhistogram.Histogram // µs from due to written
 	ledger Ledger                  // sum of the answers
-	err    error                   // why the last connection broke or could not be made
+	err    error                   // the last that went wrong with a connection or a line
 	fatal  error                   // what makes going on pointless
 }
 
@@ -204,13 +204,16 @@ func (r *run) sent(w *worker, first uint64, n int) {
 
 // confirm counts what an answer says about a request of so many messages. The ledger takes it as it is; what it accepts
 // or refuses beyond what was asked is nobody's message.
-func (r *run) confirm(messages uint64, ledger Ledger) {
-	accepted := min(ledger.Sent, messages)
+func (r *run) confirm(messages uint64, a answer) {
+	accepted := min(a.Sent, messages)
 	r.accepted.Add(accepted)
-	r.bad.Add(min(ledger.Bad, messages-accepted))
+	r.bad.Add(min(a.Bad, messages-accepted))
 	r.mu.Lock()
-	r.ledger.add(ledger)
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	r.ledger.add(a.Ledger)
+	if len(a.Errors) > 0 {
+		r.err = fmt.Errorf("the server refused a line: %s", a.Errors[0].Error)
+	}
 }
 
 // refused judges an answer that confirms nothing. What the server may do better next time ends the connection only; an
