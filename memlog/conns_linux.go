@@ -2,6 +2,7 @@ package memlog
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"maps"
 	"os"
@@ -28,20 +29,13 @@ type connCounter struct {
 	seen  []diagSocket    // all listening sockets, as of the last look
 	next  []diagSocket    // the other buffer for it
 	owned map[uint32]bool // by inode, for all of seen: is it the target's?
-	ports []ownPort       // the target's
+	own   []endpoint      // the target's, sorted by port, each once
 
 	snmp procFile // /proc/net/snmp
 	buf  []byte
 	last tcpCounters // as of the last sample
 	n    int64       // the last count
 	held bool        // n holds while last does: it was settled when n was counted
-}
-
-// An ownPort is a TCP port that the target listens on. The connections of a listener are of
-// its family: one that takes both accepts IPv4 as AF_INET6.
-type ownPort struct {
-	port   uint16
-	v4, v6 bool
 }
 
 func (c *connCounter) close() {
@@ -77,7 +71,7 @@ func (c *connCounter) tryCount() (int64, error) {
 			return NA, err
 		}
 	}
-	if len(c.ports) == 0 {
+	if len(c.own) == 0 {
 		return NA, errNoListener
 	}
 	before, err := c.readCounters()
@@ -91,9 +85,12 @@ func (c *connCounter) tryCount() (int64, error) {
 		return c.n, nil
 	}
 	c.n = 0
-	for _, p := range c.ports {
-		err := c.diag.dump(stateEstablished, p.port, func(s diagSocket) {
-			if s.family == unix.AF_INET && p.v4 || s.family == unix.AF_INET6 && p.v6 {
+	for i, e := range c.own {
+		if i > 0 && e.port == c.own[i-1].port {
+			continue // counted with it
+		}
+		err := c.diag.dump(stateEstablished, e.port, func(s diagSocket) {
+			if c.accepted(s.local) {
 				c.n++
 			}
 		})
@@ -104,6 +101,18 @@ func (c *connCounter) tryCount() (int64, error) {
 	after, err := c.readCounters()
 	c.last, c.held = after, settled && err == nil && before == after
 	return c.n, nil
+}
+
+// accepted reports whether a connection with this local end came in through one of the
+// target's listeners. The port alone does not say so: a client that is bound to another
+// loopback address may have the same.
+func (c *connCounter) accepted(local endpoint) bool {
+	for _, e := range c.own {
+		if e.port == local.port && e.family == local.family && (e.addr == local.addr || e.addr == [16]byte{}) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *connCounter) open() (err error) {
@@ -161,19 +170,16 @@ func (c *connCounter) resolve() error {
 	}
 	c.owned = owned
 	c.seen, c.next = c.next, c.seen
-	c.ports = c.ports[:0]
+	c.own = c.own[:0]
 	for _, l := range c.seen {
-		if !owned[l.inode] {
-			continue
+		if owned[l.inode] {
+			c.own = append(c.own, l.local)
 		}
-		i := slices.IndexFunc(c.ports, func(p ownPort) bool { return p.port == l.port })
-		if i < 0 {
-			i = len(c.ports)
-			c.ports = append(c.ports, ownPort{port: l.port})
-		}
-		c.ports[i].v4 = c.ports[i].v4 || l.family == unix.AF_INET
-		c.ports[i].v6 = c.ports[i].v6 || l.family == unix.AF_INET6
 	}
+	slices.SortFunc(c.own, func(a, b endpoint) int {
+		return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.family, b.family), bytes.Compare(a.addr[:], b.addr[:]))
+	})
+	c.own = slices.Compact(c.own)
 	return nil
 }
 

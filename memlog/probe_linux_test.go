@@ -116,6 +116,20 @@ func TestProbeCountsFiftyConnections(t *testing.T) {
 	awaitConns(t, p, 47)
 }
 
+// A client's end on another loopback address may have the number of a port that the target listens on.
+func TestProbeDoesNotCountAForeignerOnItsPort(t *testing.T) {
+	p := probeSelf(t)
+	far := listen(t, "tcp4", "127.0.0.1:0")
+	port := connect(t, far, 1)[0].client.LocalAddr().(*net.TCPAddr).Port
+	far.Close() // its connection stays, and is no listener's
+	listen(t, "tcp4", net.JoinHostPort("127.0.0.2", strconv.Itoa(port)))
+	awaitConns(t, p, 0)
+	var s Sample
+	if err := p.sample(&s); err != nil || s.Conns != 0 {
+		t.Errorf("counts %d, %v", s.Conns, err)
+	}
+}
+
 func TestProbeSeesOurselves(t *testing.T) {
 	p := probeSelf(t)
 	var s, later Sample

@@ -55,9 +55,16 @@ func (d *sockDiag) close() { unix.Close(d.fd) }
 
 // A diagSocket is what memlog takes from an answer.
 type diagSocket struct {
-	inode  uint32 // as in the descriptor's link socket:[inode]
-	family uint8  // unix.AF_INET or unix.AF_INET6
-	port   uint16 // the local one
+	inode uint32 // as in the descriptor's link socket:[inode]
+	local endpoint
+}
+
+// An endpoint is a local address and port. An IPv4 address stands in the first four bytes; a
+// dual-stack socket is AF_INET6, and IPv4 mapped into it.
+type endpoint struct {
+	family uint8 // unix.AF_INET or unix.AF_INET6
+	port   uint16
+	addr   [16]byte // zero is every address
 }
 
 // dump calls each for every TCP socket of this network namespace that is in one of the states
@@ -133,8 +140,11 @@ func walkDiag(b []byte, seq uint32, each func(diagSocket)) (done bool, err error
 // parseDiagSocket reads struct inet_diag_msg, of which walkDiag has checked the length.
 func parseDiagSocket(msg []byte) diagSocket {
 	return diagSocket{
-		inode:  binary.NativeEndian.Uint32(msg[68:]),
-		family: msg[0],
-		port:   binary.BigEndian.Uint16(msg[4:]),
+		inode: binary.NativeEndian.Uint32(msg[68:]),
+		local: endpoint{
+			family: msg[0],
+			port:   binary.BigEndian.Uint16(msg[4:]),
+			addr:   [16]byte(msg[8:24]),
+		},
 	}
 }

@@ -48,6 +48,7 @@ func netlink(kind uint16, seq uint32, body []byte) []byte {
 func answer(family uint8, port uint16, inode uint32) []byte {
 	b := make([]byte, diagAnswerLen, diagAnswerLen+5)
 	b[0], b[1] = family, 1
+	copy(b[8:], []byte{127, 0, 0, 1})
 	binary.BigEndian.PutUint16(b[4:], port)
 	binary.NativeEndian.PutUint32(b[68:], inode)
 	return append(b, 5, 0, 8, 0, 0) // five bytes: the next message starts on the next multiple of four
@@ -86,7 +87,7 @@ func TestWalkDiag(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			found := 0
 			done, err := walkDiag(tt.in, 3, func(s diagSocket) {
-				if s != (diagSocket{inode: 99, family: unix.AF_INET, port: 8000}) {
+				if s != (diagSocket{99, endpoint{unix.AF_INET, 8000, [16]byte{127, 0, 0, 1}}}) {
 					t.Errorf("socket %+v", s)
 				}
 				found++
