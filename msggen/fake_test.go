@@ -143,19 +143,32 @@ func (f *fake) start() {
 
 // stop is a server that dies: its connections break. It returns when no goroutine of a request is left.
 func (f *fake) stop() {
-	select {
-	case <-f.quit:
-	default:
+	f.mu.Lock()
+	if !f.stopped() {
 		close(f.quit)
 	}
+	f.mu.Unlock()
 	f.srv.Close()
 	f.handlers.Wait()
 }
 
+func (f *fake) stopped() bool {
+	select {
+	case <-f.quit:
+		return true
+	default:
+		return false
+	}
+}
+
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	if f.stopped() {
+		f.mu.Unlock()
+		return
+	}
 	f.handlers.Add(1)
 	defer f.handlers.Done()
-	f.mu.Lock()
 	f.requests++
 	f.mu.Unlock()
 	if f.handle != nil {
