@@ -19,10 +19,6 @@ var errNamespace = errors.New("the target lives in another network namespace; ru
 // Which ports these are is found through the inodes of listening sockets: sock_diag tells
 // all of the machine's, cheaply and each time, and the process's descriptors are searched
 // only for inodes that are new.
-//
-// Counting costs the kernel almost a microsecond for each connection, because it describes
-// each. So the last count is used again while the kernel's own counters prove that it still
-// holds; see settled.
 type connCounter struct {
 	dir   string          // /proc/PID
 	diag  *sockDiag       // nil before the first count and after an error
@@ -33,9 +29,7 @@ type connCounter struct {
 
 	snmp procFile // /proc/net/snmp
 	buf  []byte
-	last tcpCounters // as of the last sample
-	n    int64       // the last count
-	held bool        // n holds while last does: it was settled when n was counted
+	last lastCount
 }
 
 func (c *connCounter) close() {
@@ -44,7 +38,7 @@ func (c *connCounter) close() {
 		c.snmp.close()
 		c.diag = nil
 	}
-	c.held = false
+	c.last.forget()
 }
 
 // count returns the number of established connections.
@@ -66,7 +60,7 @@ func (c *connCounter) tryCount() (int64, error) {
 		return NA, err
 	}
 	if !slices.Equal(c.seen, c.next) {
-		c.held = false
+		c.last.forget()
 		if err := c.resolve(); err != nil {
 			return NA, err
 		}
@@ -74,33 +68,25 @@ func (c *connCounter) tryCount() (int64, error) {
 	if len(c.own) == 0 {
 		return NA, errNoListener
 	}
-	before, err := c.readCounters()
-	settled := err == nil && before == c.last
-	if settled { // otherwise there is something to count anyway
-		if settled, err = c.settled(); err != nil {
-			return NA, err
-		}
-	}
-	if c.held && settled {
-		return c.n, nil
-	}
-	c.n = 0
+	return c.last.get(c.counters, c.settled, c.countAll)
+}
+
+// countAll lets the kernel describe all connections and counts them.
+func (c *connCounter) countAll() (n int64, err error) {
 	for i, e := range c.own {
 		if i > 0 && e.port == c.own[i-1].port {
 			continue // counted with it
 		}
 		err := c.diag.dump(stateEstablished, e.port, func(s diagSocket) {
 			if c.accepted(s.local) {
-				c.n++
+				n++
 			}
 		})
 		if err != nil {
 			return NA, err
 		}
 	}
-	after, err := c.readCounters()
-	c.last, c.held = after, settled && err == nil && before == after
-	return c.n, nil
+	return n, nil
 }
 
 // accepted reports whether a connection with this local end came in through one of the
@@ -128,28 +114,21 @@ func (c *connCounter) open() (err error) {
 	return err
 }
 
-// settled reports whether no socket is on its way into or out of ESTABLISHED. If it is so at
-// two times, and the kernel's counters are the same, the same sockets were established at both:
-//
-//   - whatever becomes established was SYN_SENT or SYN_RECV at the first time, or adds to
-//     ActiveOpens or PassiveOpens;
-//   - whatever ceases to be is CLOSE_WAIT at the second time, or takes from CurrEstab, which
-//     only something that becomes established could make up for.
-//
-// The counters are read before it: what happens in between is different at the next time.
-// Without counters nothing is ever settled.
+// settled reports whether no socket is on its way into or out of ESTABLISHED.
 func (c *connCounter) settled() (settled bool, err error) {
 	settled = true
 	err = c.diag.dump(stateSynSent|stateSynRecv|stateCloseWait, 0, func(diagSocket) { settled = false })
 	return settled, err
 }
 
-func (c *connCounter) readCounters() (tcpCounters, error) {
+// counters reads the network namespace's.
+func (c *connCounter) counters() (tcpCounters, bool) {
 	b, err := c.snmp.read(&c.buf)
 	if err != nil {
-		return tcpCounters{}, err
+		return tcpCounters{}, false
 	}
-	return parseSNMP(b)
+	counters, err := parseSNMP(b)
+	return counters, err == nil
 }
 
 // resolve makes next the listening sockets that are known, and finds the target's among them.

@@ -215,19 +215,19 @@ func TestTargetOnThisSystem(t *testing.T) {
 }
 
 // One sample of a process with 4000 connections, both ends of which are in it. The dearest part
-// is that the kernel describes each of the target's connections; settled is without it.
+// is that the kernel describes each of the target's connections; kept is without it.
 // docs/design/memlog.md has the figures for 19,900.
 func BenchmarkSample(b *testing.B) {
 	const conns = 4000
 	connect(b, listen(b, "tcp", "127.0.0.1:0"), conns)
-	for _, settled := range []bool{true, false} {
-		b.Run("settled="+strconv.FormatBool(settled), func(b *testing.B) {
+	for _, kept := range []bool{true, false} {
+		b.Run("kept="+strconv.FormatBool(kept), func(b *testing.B) {
 			p := probeSelf(b)
 			var s Sample
 			b.ReportAllocs()
 			for b.Loop() {
-				if !settled {
-					p.conns.held = false
+				if !kept {
+					p.conns.last.forget()
 				}
 				if err := p.sample(&s); err != nil || s.Conns != conns {
 					b.Fatal(s.Conns, err)

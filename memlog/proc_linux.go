@@ -167,9 +167,15 @@ func parseCounter(b []byte, head, key string) (int64, error) {
 }
 
 // tcpCounters are those of /proc/net/snmp that tell whether TCP connections of this network
-// namespace have come or gone: RFC 4022's tcpActiveOpens, tcpPassiveOpens and tcpCurrEstab.
+// namespace have come or gone: RFC 4022's tcpActiveOpens, tcpPassiveOpens, tcpCurrEstab and tcpInSegs.
 type tcpCounters struct {
-	activeOpens, passiveOpens, currEstab int64
+	activeOpens, passiveOpens, currEstab, inSegs int64
+}
+
+// opened returns c without the traffic.
+func (c tcpCounters) opened() tcpCounters {
+	c.inSegs = 0
+	return c
 }
 
 // parseSNMP reads the two lines that start with "Tcp:", of names and of numbers.
@@ -193,6 +199,8 @@ func parseSNMP(b []byte) (c tcpCounters, err error) {
 			into = &c.passiveOpens
 		case "CurrEstab":
 			into = &c.currEstab
+		case "InSegs":
+			into = &c.inSegs
 		default:
 			continue
 		}
@@ -201,7 +209,7 @@ func parseSNMP(b []byte) (c tcpCounters, err error) {
 		}
 		found++
 	}
-	if found != 3 {
+	if found != 4 {
 		return tcpCounters{}, errProc
 	}
 	return c, nil

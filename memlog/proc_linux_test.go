@@ -24,7 +24,7 @@ func TestParseProc(t *testing.T) {
 		t.Errorf("stat: %+v, %v; want %+v", st, err, want)
 	}
 	counters, err := parseSNMP([]byte(snmpText))
-	if want := (tcpCounters{117409, 113155, 21}); err != nil || counters != want {
+	if want := (tcpCounters{117409, 113155, 21, 1358162}); err != nil || counters != want {
 		t.Errorf("snmp: %+v, %v; want %+v", counters, err, want)
 	}
 	numbers := []struct {
@@ -61,8 +61,11 @@ func TestParseProcRefuses(t *testing.T) {
 		{"slabinfo of the future", func() error { _, err := parseSlabinfo([]byte("slabinfo - version: 3.0\n")); return err }},
 		{"cut slabinfo", func() error { _, err := parseSlabinfo([]byte(slabText[:len(slabText)-20])); return err }},
 		{"no such counter", func() error { _, err := parseCounter([]byte(sockstatText), "TCP:", "memory"); return err }},
-		{"snmp without values", func() error { _, err := parseSNMP([]byte("Tcp: ActiveOpens PassiveOpens CurrEstab\n")); return err }},
-		{"snmp without names", func() error { _, err := parseSNMP([]byte("Tcp: 1 2 3\nTcp: 1 2 3\n")); return err }},
+		{"snmp without values", func() error {
+			_, err := parseSNMP([]byte("Tcp: ActiveOpens PassiveOpens CurrEstab InSegs\n"))
+			return err
+		}},
+		{"snmp without names", func() error { _, err := parseSNMP([]byte("Tcp: 1 2 3 4\nTcp: 1 2 3 4\n")); return err }},
 		{"no snmp", func() error { _, err := parseSNMP([]byte("Udp: 1\n")); return err }},
 	}
 	for _, tt := range tests {

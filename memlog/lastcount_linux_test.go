@@ -1,0 +1,71 @@
+package memlog
+
+import (
+	"errors"
+	"testing"
+)
+
+// A step is one sample, and the world that it meets.
+type step struct {
+	at       tcpCounters
+	blind    bool        // no counters
+	meantime tcpCounters // what is added to the counters while connections are counted
+	between  bool        // a socket is between states
+	fails    bool        // counting does
+	counts   bool        // what is wanted: that it counts
+}
+
+func TestLastCount(t *testing.T) {
+	idle := tcpCounters{10, 20, 5, 100}
+	segment := tcpCounters{10, 20, 5, 101} // one came in
+	opened := tcpCounters{10, 21, 6, 103}
+	segments := tcpCounters{inSegs: 1}
+	tests := []struct {
+		name  string
+		steps []step
+	}{
+		{"idle: counts once", []step{{at: idle, counts: true}, {at: idle}, {at: idle}}},
+		{"idle, although one is between states", []step{{at: idle, between: true, counts: true}, {at: idle, between: true}}},
+		{"traffic: counts twice, until it has seen that nothing is between states", []step{
+			{at: idle, meantime: segments, counts: true}, {at: segment, meantime: segments, counts: true},
+			{at: tcpCounters{10, 20, 5, 500}}, {at: tcpCounters{10, 20, 5, 900}}}},
+		{"a connection comes", []step{{at: idle, counts: true}, {at: opened, counts: true}, {at: opened}}},
+		{"one goes", []step{{at: idle, counts: true}, {at: tcpCounters{10, 20, 4, 101}, counts: true}}},
+		{"one goes for good without a segment", []step{{at: idle, counts: true}, {at: tcpCounters{10, 20, 4, 100}, counts: true}}},
+		{"one becomes CLOSE_WAIT", []step{{at: idle, counts: true}, {at: segment, between: true, counts: true},
+			{at: segment, between: true}, {at: tcpCounters{10, 20, 5, 102}, between: true, counts: true}}},
+		{"one goes, one that was SYN_SENT comes", []step{{at: idle, between: true, counts: true}, {at: segment, counts: true}}},
+		{"one comes while it counts", []step{{at: idle, meantime: tcpCounters{0, 1, 1, 3}, counts: true}, {at: opened, counts: true}, {at: opened}}},
+		{"traffic and one comes while it counts", []step{{at: idle, counts: true},
+			{at: segment, meantime: tcpCounters{0, 1, 1, 2}, counts: true}, {at: opened, counts: true}}},
+		{"no counters", []step{{blind: true, counts: true}, {blind: true, counts: true}, {at: tcpCounters{}, counts: true}}},
+		{"counters come and go", []step{{at: idle, counts: true}, {blind: true, counts: true}, {at: idle, counts: true}}},
+		{"a count that failed is not used", []step{{at: idle, counts: true}, {at: opened, fails: true, counts: true}, {at: idle, counts: true}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var l lastCount
+			for i, s := range tt.steps {
+				now, counted := s.at, false
+				n, err := l.get(
+					func() (tcpCounters, bool) { return now, !s.blind },
+					func() (bool, error) { return !s.between, nil },
+					func() (int64, error) {
+						counted = true
+						now = tcpCounters{now.activeOpens + s.meantime.activeOpens, now.passiveOpens + s.meantime.passiveOpens,
+							now.currEstab + s.meantime.currEstab, now.inSegs + s.meantime.inSegs}
+						if s.fails {
+							return 0, errors.New("no")
+						}
+						return int64(i), nil
+					})
+				if counted != s.counts {
+					t.Fatalf("step %d: counted is %t, want %t", i, counted, s.counts)
+				}
+				if s.fails != (err != nil) || counted && err == nil && n != int64(i) {
+					t.Fatalf("step %d: %d, %v", i, n, err)
+				}
+			}
+		})
+	}
+}
