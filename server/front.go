@@ -20,8 +20,9 @@ type front struct{ s *Server }
 type frontLoop struct {
 	clients  slab.Slab[client]   // mirrors the loop's connections by slot
 	partials map[uint32]*partial // heads that have not come whole, by slot
+	scan     wire.HeadScanner    // scans a head that comes whole; here, because a local one would be garbage
+	req      wire.Request        // the head just parsed
 	scratch  []byte              // a message while it is rendered
-	req      wire.Request        //
 	date     string              // Date field of this second
 	dateAt   time.Duration       // when it was rendered
 	_        [64]byte            // the next loop's data is another processor's
@@ -98,11 +99,11 @@ func (f *front) Readable(l netloop.Loop, c netloop.Conn, b []byte) {
 		return
 	}
 	p := fl.partials[c.Slot()]
-	var scan *wire.HeadScanner
+	scan := &fl.scan
 	if p != nil {
 		scan = &p.scan
 	} else {
-		scan = new(wire.HeadScanner)
+		*scan = wire.HeadScanner{}
 	}
 	n, done, err := scan.Scan(b, wire.Limits{})
 	switch {

@@ -19,7 +19,7 @@ import (
 // loop; for one who does not, they are reported as pending.
 const (
 	sendPatience   = 100 * time.Millisecond
-	streamPatience = 20 * time.Millisecond // the next request of the connection waits behind it
+	streamPatience = 2 * time.Millisecond // short: the next request of the connection waits behind it
 )
 
 // namedLines is how many bad lines an answer names; it counts all.

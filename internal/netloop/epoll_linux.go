@@ -82,7 +82,7 @@ func newELoop(e *epollEngine, index int, h Handler, clock func() time.Duration) 
 		unix.Close(ep)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	l := &eloop{cfg: &e.cfg, log: &e.log, ep: ep, evfd: evfd,
+	l := &eloop{sleepUntil: never, cfg: &e.cfg, log: &e.log, ep: ep, evfd: evfd,
 		buf: make([]byte, e.cfg.ReadBuffer), events: make([]unix.EpollEvent, 512)}
 	l.core = core{h: h, self: l, index: index, clock: clock, run: l.borrowed, wake: l.wakeUp}
 	l.mail.init(e.cfg.MailboxSize)
