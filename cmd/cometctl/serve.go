@@ -84,6 +84,7 @@ func serve(ctx context.Context, s streams, cfg server.Config, asJSON bool) error
 	if err != nil {
 		return err
 	}
+	settleMemory()
 	r := ready{srv.Comet().String(), srv.Admin().String(), os.Getpid(), srv.Engine(), srv.Loops()}
 	if asJSON {
 		err = json.NewEncoder(s.out).Encode(r)
