@@ -24,7 +24,7 @@ type fakeLoop struct {
 func (f *fakeLoop) Index() int               { return 0 }
 func (f *fakeLoop) Pending(netloop.Conn) int { return 0 }
 func (f *fakeLoop) Now() time.Duration       { return 0 }
-func (f *fakeLoop) End(netloop.Conn)         { panic("flood ends nothing gently") }
+func (f *fakeLoop) End(netloop.Conn, []byte) { panic("flood ends nothing gently") }
 
 func (f *fakeLoop) Dial(_, from netip.AddrPort) (netloop.Conn, error) {
 	if f.refuse != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cometctl/internal/wire"
+	"cometctl/server/router"
 )
 
 // doing is what a request asks for.
@@ -20,8 +21,7 @@ const (
 	doNotImplemented       // a method that the seed does not know
 )
 
-// route decides what a request gets: the table of the comet listener. For doStream and doHead, *id holds the id, decoded
-// but not yet judged.
+// route decides what a request gets: the table of the comet listener. For doStream and doHead, *id holds the decoded id.
 func route(req *wire.Request, id *[]byte) (doing, error) {
 	method := string(req.Method)
 	if method == "POST" {
@@ -36,6 +36,9 @@ func route(req *wire.Request, id *[]byte) (doing, error) {
 	}
 	var err error
 	if *id, err = wire.AppendUnescaped((*id)[:0], escaped); err != nil {
+		return doNotFound, err
+	}
+	if err = router.ValidID(*id); err != nil {
 		return doNotFound, err
 	}
 	if method == "HEAD" {
@@ -69,6 +72,12 @@ var (
 	answerFull           = appendAnswer(nil, 503, "No room for another connection. Try again later.\n", "Retry-After: 5\r\n")
 	answerDraining       = appendAnswer(nil, 503, "This server is about to end. Try again later.\n", "Retry-After: 5\r\n")
 )
+
+// headOf is a response without its content: what HEAD gets.
+func headOf(answer []byte) []byte {
+	const end = "\r\n\r\n"
+	return answer[:bytes.Index(answer, []byte(end))+len(end)]
+}
 
 // appendAnswer appends a whole response of plain text, after which the connection ends. The fields are whole lines.
 func appendAnswer(dst []byte, status int, text string, fields ...string) []byte {

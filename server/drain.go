@@ -10,11 +10,11 @@ import (
 
 // Drain ends the server in order. /readyz turns 503, publishers are told their totals, no connection is accepted any more,
 // and each stream gets what is queued for it and its last chunk. It returns when every connection has ended, and at the
-// latest after Config.DrainTimeout, or when ctx is done, with an error that says how many had to be cut.
+// latest after Config.DrainTimeout, or when ctx is done, with an error that says how many had to be cut. Calling it again
+// answers the same.
 func (s *Server) Drain(ctx context.Context) error {
-	var err error
-	s.drain.Do(func() { err = s.drainOnce(ctx) })
-	return err
+	s.drain.Do(func() { s.drainErr = s.drainOnce(ctx) })
+	return s.drainErr
 }
 
 func (s *Server) drainOnce(ctx context.Context) error {
@@ -34,8 +34,8 @@ func (s *Server) drainOnce(ctx context.Context) error {
 		})
 	}
 	cut := s.waitIdle(ctx)
+	s.shutAdmin() // before the engine ends: a publisher that is still sending learns the outcome of all it has sent
 	s.engine.Close()
-	s.shutAdmin()
 	if cut > 0 {
 		return fmt.Errorf("server: %d connections did not end within %v and were cut", cut, s.cfg.DrainTimeout)
 	}

@@ -33,6 +33,7 @@ type client struct {
 	n     uint32 // messages written to it; the next one is number n+1
 	phase phase
 	plain bool // HTTP/1.0: the stream is not chunked and ends with the connection
+	full  bool // it came when MaxConns were held, and takes nobody's place
 }
 
 type phase uint8
@@ -49,9 +50,10 @@ type partial struct {
 	buf  []byte
 }
 
-// counts are the front's counters; all but open only grow.
+// counts are the front's counters; all but open and held only grow.
 type counts struct {
 	open     atomic.Int64 // connections now
+	held     atomic.Int64 // of open, those within MaxConns
 	accepted atomic.Int64 // connections ever
 	refused  atomic.Int64 // answered with 503 because MaxConns were open
 	logins   atomic.Int64 // streams ever
@@ -78,10 +80,14 @@ func (f *front) loop(l netloop.Loop) *frontLoop { return f.s.loops[l.Index()] }
 // Opened implements netloop.Handler.
 func (f *front) Opened(l netloop.Loop, c netloop.Conn) {
 	fl := f.loop(l)
-	*fl.clients.Reach(c.Slot()) = client{}
+	cl := fl.clients.Reach(c.Slot())
+	*cl = client{}
 	f.s.counts.accepted.Add(1)
-	if f.s.counts.open.Add(1) > int64(f.s.cfg.MaxConns) {
+	f.s.counts.open.Add(1)
+	if f.s.counts.held.Add(1) > int64(f.s.cfg.MaxConns) {
+		f.s.counts.held.Add(-1)
 		f.s.counts.refused.Add(1)
+		cl.full = true
 		f.finish(l, c, answerFull)
 		return
 	}
@@ -130,31 +136,33 @@ func (f *front) request(l netloop.Loop, c netloop.Conn, head []byte) {
 		f.refuse(l, c, err)
 		return
 	}
+	var answer []byte
 	do, err := route(&fl.req, &fl.scratch)
 	switch {
 	case err != nil:
-		f.refuse(l, c, err)
+		answer = f.refusal(err)
 	case do == doStream:
 		f.login(l, c, fl.scratch)
+		return
 	case do == doHead:
-		f.finish(l, c, fl.streamHead(l.Now(), false))
+		answer = fl.streamHead(l.Now(), fl.req.Minor == 0)
 	case do == doNotImplemented:
 		f.s.counts.bad.Add(1)
-		f.finish(l, c, answerNotImplemented)
+		answer = answerNotImplemented
 	default:
 		f.s.counts.missed.Add(1)
-		f.finish(l, c, answerNotFound)
+		answer = answerNotFound
 	}
+	if string(fl.req.Method) == "HEAD" {
+		answer = headOf(answer)
+	}
+	f.finish(l, c, answer)
 }
 
-// login makes the connection a session of id and sends the head at once, so that the client knows. The head goes first:
-// from Login on, messages may be queued behind it.
+// login makes the connection a session of id and sends the head at once, so that the client knows. Messages may be posted
+// from Login on, but they are seen in a later turn, behind the head.
 func (f *front) login(l netloop.Loop, c netloop.Conn, id []byte) {
 	fl := f.loop(l)
-	if err := router.ValidID(id); err != nil {
-		f.refuse(l, c, &wire.Error{Status: 400, Reason: err.Error()})
-		return
-	}
 	cl := fl.clients.At(c.Slot())
 	cl.phase, cl.plain = phaseStream, fl.req.Minor == 0
 	l.SetDeadline(c, 0)
@@ -168,11 +176,13 @@ func (f *front) login(l netloop.Loop, c netloop.Conn, id []byte) {
 
 // refuse answers a request that cannot be understood, and ends the connection: where its next request would begin is
 // anybody's guess.
-func (f *front) refuse(l netloop.Loop, c netloop.Conn, err error) {
+func (f *front) refuse(l netloop.Loop, c netloop.Conn, err error) { f.finish(l, c, f.refusal(err)) }
+
+func (f *front) refusal(err error) []byte {
 	f.s.counts.bad.Add(1)
 	bad := &wire.Error{Status: 400, Reason: err.Error()}
 	errors.As(err, &bad)
-	f.finish(l, c, appendAnswer(nil, bad.Status, bad.Reason+"\n"))
+	return appendAnswer(nil, bad.Status, bad.Reason+"\n")
 }
 
 // finish sends a last answer.
@@ -180,8 +190,7 @@ func (f *front) finish(l netloop.Loop, c netloop.Conn, answer []byte) {
 	fl := f.loop(l)
 	delete(fl.partials, c.Slot())
 	fl.clients.At(c.Slot()).phase = phaseEnd
-	l.Write(c, answer, 0)
-	l.End(c)
+	l.End(c, answer)
 }
 
 // Posted implements netloop.Handler: a message for a session, on the way to its socket.
@@ -258,6 +267,9 @@ func (f *front) Closed(l netloop.Loop, c netloop.Conn, err error) {
 	cl := fl.clients.At(c.Slot())
 	if cl.phase == phaseStream || cl.phase == phaseEnd {
 		f.s.router.Logout(router.Session(c))
+	}
+	if !cl.full {
+		f.s.counts.held.Add(-1)
 	}
 	*cl = client{}
 	delete(fl.partials, c.Slot())

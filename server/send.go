@@ -95,7 +95,7 @@ func (s *Server) sendOne(w http.ResponseWriter, r *http.Request) {
 type lineParser func(line []byte) (id, msg []byte, err error)
 
 func parserFor(contentType string) (lineParser, error) {
-	media, _, err := mime.ParseMediaType(contentType)
+	media, _, _ := mime.ParseMediaType(contentType)
 	switch {
 	case contentType == "", media == "text/tab-separated-values", media == "text/plain",
 		media == "application/x-www-form-urlencoded": // what curl says by itself
@@ -103,7 +103,7 @@ func parserFor(contentType string) (lineParser, error) {
 	case media == "application/x-ndjson", media == "application/json", media == "application/jsonl":
 		return parseJSON, nil
 	}
-	return nil, fmt.Errorf("content type %q: use text/tab-separated-values (id<TAB>message) or application/x-ndjson ({\"id\":..., \"msg\":...}): %w", contentType, errors.Join(err))
+	return nil, fmt.Errorf("content type %q: use text/tab-separated-values (id<TAB>message) or application/x-ndjson ({\"id\":..., \"msg\":...})", contentType)
 }
 
 func parseTSV(line []byte) (id, msg []byte, err error) {
@@ -120,6 +120,9 @@ func parseJSON(line []byte) (id, msg []byte, err error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
 		return nil, nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, nil, errors.New("more than one JSON object in a line")
 	}
 	if m.ID == nil || m.Msg == nil {
 		return nil, nil, errors.New(`"id" and "msg" are both needed`)
@@ -175,7 +178,8 @@ func (p *publisher) stream(body io.Reader, parse lineParser, t *totals) error {
 			p.s.engine.Flush()
 			return err // a line that was cut off is no message
 		}
-		if line = bytes.TrimRight(line, "\r\n"); long {
+		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+		if long {
 			t.bad(n, fmt.Errorf("longer than a message of %d bytes may be (--message-max)", p.s.cfg.MessageMax))
 		} else if len(line) > 0 {
 			p.line(n, line, parse, t)

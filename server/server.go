@@ -2,7 +2,7 @@
 // admin listener sends them messages. It is the mochiweb application of the article, on internal/netloop.
 //
 //   - The front (front.go, answer.go) speaks HTTP on the comet listener. It is a netloop.Handler: its state per connection
-//     is 12 bytes in a slab, its state per loop is touched in that loop's turn only.
+//     is 8 bytes in a slab, its state per loop is touched in that loop's turn only.
 //   - The router (package server/router) knows which session holds which id. A session is a netloop.Conn.
 //   - The admin listener (admin.go, send.go, stats.go) is plain net/http: publishers, counters, profiles.
 //   - The ledger (ledger.go) accounts for every message. An account belongs to one publishing request while that lasts;
@@ -83,6 +83,7 @@ type Server struct {
 
 	draining atomic.Bool
 	drain    sync.Once
+	drainErr error              // what the one Drain found
 	stopPub  context.CancelFunc // ends the publishers' streams
 	pubs     context.Context
 	idle     chan struct{} // a connection ended while draining
@@ -103,12 +104,25 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("%w: slow policy %q; use %q or %q", ErrConfig, c.SlowPolicy, SlowDrop, SlowClose)
 	}
 	for _, f := range []struct {
+		name   string
+		v, max int
+	}{{"loops", c.Loops, netloop.MaxLoops}, {"max-conns", c.MaxConns, 1 << 27}, {"max-pending", c.MaxPending, 1 << 30},
+		{"message-max", c.MessageMax, 1 << 24}} {
+		if f.v < 0 || f.v > f.max {
+			return fmt.Errorf("%w: %s %d; at most %d are possible", ErrConfig, f.name, f.v, f.max)
+		}
+	}
+	for _, f := range []struct {
 		name string
-		v    int64
-	}{{"loops", int64(c.Loops)}, {"max-conns", int64(c.MaxConns)}, {"max-pending", int64(c.MaxPending)}, {"message-max", int64(c.MessageMax)},
-		{"head-timeout", int64(c.HeadTimeout)}, {"drain-timeout", int64(c.DrainTimeout)}} {
+		v    time.Duration
+	}{{"head-timeout", c.HeadTimeout}, {"drain-timeout", c.DrainTimeout}} {
 		if f.v < 0 {
-			return fmt.Errorf("%w: %s is negative (%d)", ErrConfig, f.name, f.v)
+			return fmt.Errorf("%w: %s %v is negative", ErrConfig, f.name, f.v)
+		}
+	}
+	for _, f := range []struct{ name, v string }{{"listen", c.Listen}, {"admin", c.Admin}} {
+		if _, err := net.ResolveTCPAddr("tcp", f.v); err != nil {
+			return fmt.Errorf("%w: %s address %q, want host:port: %w", ErrConfig, f.name, f.v, err)
 		}
 	}
 	return nil
@@ -179,8 +193,11 @@ func New(cfg Config) (*Server, error) {
 // post hands a message of the publisher with that account to a session. It blocks while the session's loop has too much
 // to do: that is a publisher's back-pressure.
 func (s *Server) post(to router.Session, msg []byte, tag uint64) {
-	s.ledger.at(uint32(tag)).queued()
-	s.engine.Post(netloop.Conn(to), msg, tag)
+	account := uint32(tag)
+	s.ledger.at(account).queued()
+	if !s.engine.Post(netloop.Conn(to), msg, tag) {
+		s.ledger.settle(account, gone)
+	}
 }
 
 // Comet is the address of the comet listener.

@@ -20,16 +20,17 @@ func (e *epollEngine) Listen(addr string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	for i, l := range e.loops {
-		l.do(func(Loop) {
-			if l.closed {
-				sysClose(fds[i])
-				return
-			}
+		l.turn.enter()
+		if l.closed {
+			sysClose(fds[i])
+			err = ErrClosed
+		} else {
 			l.listeners = append(l.listeners, fds[i])
 			l.watchListener(len(l.listeners)-1, unix.EPOLL_CTL_ADD)
-		})
+		}
+		l.leave(false)
 	}
-	return bound, nil
+	return bound, err
 }
 
 func (l *eloop) watchListener(i, op int) {
@@ -111,6 +112,7 @@ func (e *epollEngine) inEach(f func(*eloop)) {
 	for _, l := range e.loops {
 		l.turn.enter()
 		if !l.closed {
+			l.now = l.clock()
 			f(l)
 		}
 		l.leave(false)
@@ -122,8 +124,8 @@ func (e *epollEngine) inEach(f func(*eloop)) {
 func (e *epollEngine) Loops() int { return len(e.loops) }
 
 // Post implements Engine.
-func (e *epollEngine) Post(c Conn, b []byte, tag uint64) {
-	e.loops[c.Loop()%len(e.loops)].post(c, b, tag)
+func (e *epollEngine) Post(c Conn, b []byte, tag uint64) bool {
+	return e.loops[c.Loop()%len(e.loops)].post(c, b, tag)
 }
 
 // Flush implements Engine.

@@ -147,15 +147,20 @@ func (l *eloop) Write(c Conn, b []byte, tag uint32) bool {
 			return false
 		}
 	}
+	l.queue(r, c.Slot(), b, tag)
+	return true
+}
+
+// queue puts output behind what is pending.
+func (l *eloop) queue(r *record, slot slab.Slot, b []byte, tag uint32) {
 	if r.out&backlogBit != 0 {
 		l.backlogs.get(r.out).add(b, tag)
-		return true
+		return
 	}
 	if r.out == 0 {
-		l.stage.dirty = append(l.stage.dirty, c.Slot())
+		l.stage.dirty = append(l.stage.dirty, slot)
 	}
 	r.out = l.stage.add(r.out, b, tag)
-	return true
 }
 
 // Pending implements Loop.
@@ -267,7 +272,7 @@ func (l *eloop) settle(c Conn) {
 }
 
 // End implements Loop.
-func (l *eloop) End(c Conn) {
+func (l *eloop) End(c Conn, last []byte) {
 	r := l.live(c)
 	if r == nil || r.state == stateEnding {
 		return
@@ -278,6 +283,9 @@ func (l *eloop) End(c Conn) {
 	}
 	l.setDeadline(c.Slot(), l.cfg.Linger)
 	r.state = stateEnding
+	if len(last) > 0 {
+		l.queue(r, c.Slot(), last, 0)
+	}
 	l.settle(c)
 }
 

@@ -216,7 +216,7 @@ func (l *core) leave(own bool) {
 }
 
 // post and do implement Engine.Post and Engine.Do for this loop.
-func (l *core) post(c Conn, b []byte, tag uint64) { l.mail.put(c, b, tag, l.wake) }
+func (l *core) post(c Conn, b []byte, tag uint64) bool { return l.mail.put(c, b, tag, l.wake) }
 
 func (l *core) do(f func(Loop)) {
 	l.mail.putFunc(f)

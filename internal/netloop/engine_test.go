@@ -350,7 +350,7 @@ func TestEndDeliversEverything(t *testing.T) {
 		_, addr := start(t, Config{Engine: engine, Loops: 1, MaxPending: 16 << 20, Linger: 20 * time.Second}, &script{
 			readable: func(l Loop, c Conn, b []byte) {
 				l.Write(c, want, 1)
-				l.End(c)
+				l.End(c, nil)
 				if l.Write(c, []byte("more"), 1) {
 					t.Error("write accepted after End")
 				}
@@ -376,7 +376,7 @@ func TestLingerIsBounded(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		closed := make(chan error, 1)
 		_, addr := start(t, Config{Engine: engine, Loops: 1, Linger: 10 * time.Millisecond}, &script{
-			opened: func(l Loop, c Conn) { l.End(c) },
+			opened: func(l Loop, c Conn) { l.End(c, nil) },
 			closed: func(l Loop, c Conn, err error) { closed <- err },
 		})
 		dial(t, addr)
@@ -531,7 +531,7 @@ func TestChurn(t *testing.T) {
 					t.Error("Posted's alive and Write disagree")
 				}
 				if tag%5 == 0 {
-					l.End(c)
+					l.End(c, nil)
 				}
 			},
 		})

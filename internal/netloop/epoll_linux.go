@@ -40,6 +40,7 @@ type eloop struct {
 	log        *limitedLog
 	ep         int
 	evfd       int
+	evmu       sync.RWMutex  // keeps evfd open while somebody writes to it
 	listeners  []int32       // under the turn; -1 where closed
 	resume     time.Duration // when accepting goes on after a pause; 0: it is not paused
 	sleepUntil time.Duration // when epoll_wait ends by itself
@@ -93,10 +94,20 @@ func newELoop(e *epollEngine, index int, h Handler, clock func() time.Duration) 
 	return l, nil
 }
 
-func (l *eloop) free() { unix.Close(l.ep); unix.Close(l.evfd) }
+// free closes the loop's own descriptors. A publisher may be about to wake the loop even now; the number that it has would
+// be somebody else's descriptor soon.
+func (l *eloop) free() {
+	l.evmu.Lock()
+	defer l.evmu.Unlock()
+	unix.Close(l.ep)
+	unix.Close(l.evfd)
+	l.evfd = -1
+}
 
 func (l *eloop) wakeUp() {
 	one := [8]byte{1}
+	l.evmu.RLock()
+	defer l.evmu.RUnlock()
 	syscall.RawSyscall(unix.SYS_WRITE, uintptr(l.evfd), uintptr(unsafe.Pointer(&one)), 8)
 }
 

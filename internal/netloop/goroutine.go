@@ -26,7 +26,8 @@ type goEngine struct {
 	mu        sync.Mutex
 	listeners []*net.TCPListener
 	accepting sync.WaitGroup
-	turnOf    int // loop of the next accepted connection
+	turnOf    int  // loop of the next accepted connection
+	closed    bool // nobody may listen any more
 }
 
 // goLoop is a loop of the goroutine engine: a lock around handler calls, and what belongs to the connections behind it.
@@ -220,12 +221,17 @@ func (l *goLoop) Write(c Conn, b []byte, tag uint32) bool {
 	if p := gc.pending(); p > 0 && p+len(b) > l.e.cfg.MaxPending {
 		return false
 	}
-	gc.queued.add(b, tag)
+	gc.queue(b, tag)
+	return true
+}
+
+// queue puts output behind what is pending, and tells the writer.
+func (g *goConn) queue(b []byte, tag uint32) {
+	g.queued.add(b, tag)
 	select {
-	case gc.kick <- struct{}{}:
+	case g.kick <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // Pending implements Loop.
@@ -237,7 +243,7 @@ func (l *goLoop) Pending(c Conn) int {
 }
 
 // End implements Loop.
-func (l *goLoop) End(c Conn) {
+func (l *goLoop) End(c Conn, last []byte) {
 	r := l.live(c)
 	if r == nil || r.state == stateEnding {
 		return
@@ -248,6 +254,9 @@ func (l *goLoop) End(c Conn) {
 	}
 	l.setDeadline(c.Slot(), l.e.cfg.Linger)
 	r.state = stateEnding
+	if len(last) > 0 {
+		l.at(c.Slot()).queue(last, 0)
+	}
 	l.settle(c)
 }
 
@@ -355,6 +364,11 @@ func (e *goEngine) Listen(addr string) (netip.AddrPort, error) {
 	}
 	tl := ln.(*net.TCPListener)
 	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		ln.Close()
+		return netip.AddrPort{}, ErrClosed
+	}
 	e.listeners = append(e.listeners, tl)
 	e.accepting.Add(1)
 	e.mu.Unlock()
@@ -422,8 +436,8 @@ func (e *goEngine) StopListening() {
 func (e *goEngine) Loops() int { return len(e.loops) }
 
 // Post implements Engine.
-func (e *goEngine) Post(c Conn, b []byte, tag uint64) {
-	e.loops[c.Loop()%len(e.loops)].post(c, b, tag)
+func (e *goEngine) Post(c Conn, b []byte, tag uint64) bool {
+	return e.loops[c.Loop()%len(e.loops)].post(c, b, tag)
 }
 
 // Flush implements Engine.
@@ -440,11 +454,14 @@ func (e *goEngine) Do(loop int, f func(Loop)) { e.loops[loop].do(f) }
 func (e *goEngine) Close() error {
 	e.once.Do(func() {
 		close(e.quit)
+		e.mu.Lock()
+		e.closed = true
+		e.mu.Unlock()
 		e.StopListening()
 		for _, l := range e.loops {
 			l.mail.close()
 			l.inTurn(func() {
-				l.takeTurn()
+				l.takeTurn() // tells about the last mail
 				l.Conns(func(c Conn) bool {
 					l.Close(c, ErrClosed)
 					return true

@@ -12,7 +12,7 @@ type mailbox struct {
 	room   sync.Cond    // signalled when the loop has taken a batch
 	limit  int          // bytes in box above which put waits
 	n      atomic.Int32 // posts in box, readable without the lock
-	closed bool         // nobody will take again
+	closed bool         // nobody will take what is put now
 	box    batch        // being filled; under mu
 	spare  batch        // emptied; belongs to the turn
 	quiet  int          // batches in a row that needed little of their buffer
@@ -45,9 +45,10 @@ func (m *mailbox) init(limit int) { m.limit, m.room.L = limit, &m.mu }
 func (m *mailbox) empty() bool { return m.n.Load() == 0 }
 func (m *mailbox) len() int    { return int(m.n.Load()) }
 
-// put adds a post. While the box is full it wakes the loop and waits.
-func (m *mailbox) put(c Conn, b []byte, tag uint64, wake func()) {
+// put adds a post. While the box is full it wakes the loop and waits. It returns false when the mailbox is closed.
+func (m *mailbox) put(c Conn, b []byte, tag uint64, wake func()) bool {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	for len(m.box.bytes)+len(b) > m.limit && len(m.box.posts) > 0 && !m.closed {
 		m.mu.Unlock()
 		wake()
@@ -56,20 +57,26 @@ func (m *mailbox) put(c Conn, b []byte, tag uint64, wake func()) {
 			m.room.Wait()
 		}
 	}
+	if m.closed {
+		return false
+	}
 	off := len(m.box.bytes)
 	m.box.bytes = append(m.box.bytes, b...)
 	m.box.posts = append(m.box.posts, post{conn: c, tag: tag, off: uint32(off), n: uint32(len(b))})
 	m.n.Store(int32(len(m.box.posts)))
-	m.mu.Unlock()
+	return true
 }
 
 // putFunc adds a function; it never waits.
 func (m *mailbox) putFunc(f func(Loop)) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
 	m.box.fns = append(m.box.fns, f)
 	m.box.posts = append(m.box.posts, post{fn: true, off: uint32(len(m.box.fns) - 1)})
 	m.n.Store(int32(len(m.box.posts)))
-	m.mu.Unlock()
 }
 
 // take empties the mailbox. The batch goes back with giveBack.
@@ -95,7 +102,7 @@ func (m *mailbox) giveBack(b batch) {
 	m.spare = batch{bytes: b.bytes[:0], posts: b.posts[:0], fns: b.fns[:0]}
 }
 
-// close lets nobody wait any more.
+// close lets nobody wait any more, and nobody put. What is in the box can still be taken.
 func (m *mailbox) close() {
 	m.mu.Lock()
 	m.closed = true

@@ -35,6 +35,9 @@ type Conn uint64
 
 const slotBits, genBits = 28, 28
 
+// MaxLoops is the greatest number of loops that an Engine can have.
+const MaxLoops = 1 << (64 - slotBits - genBits)
+
 func makeConn(loop int, gen, slot uint32) Conn {
 	return Conn(loop)<<(slotBits+genBits) | Conn(gen)<<slotBits | Conn(slot)
 }
@@ -83,10 +86,10 @@ type Loop interface {
 	// SetDeadline calls Expired for c once d has passed since Now, at most 1/16 s late and never early. It replaces a deadline set
 	// before; zero or less clears it.
 	SetDeadline(c Conn, d time.Duration)
-	// End sends c's pending output, half-closes, reads and drops what the peer still sends, and closes when the peer does,
-	// at the latest when Config.Linger has passed. Nothing more is read to the handler or accepted by Write. A connection whose end must not
-	// wait uses Close.
-	End(c Conn)
+	// End sends c's pending output and a copy of last (which may be nil, and is taken however much is pending), half-closes,
+	// reads and drops what the peer still sends, and closes when the peer does, at the latest when Config.Linger has passed.
+	// Nothing more is read to the handler or accepted by Write. A connection whose end must not wait uses Close.
+	End(c Conn, last []byte)
 	// Close ends c now; pending output is lost. Closed is called with err before Close returns. Closing a connection that
 	// has ended does nothing.
 	Close(c Conn, err error)
@@ -109,12 +112,14 @@ type Engine interface {
 	// Loops is the number of loops.
 	Loops() int
 	// Post copies b for c into the mailbox of c's loop. It blocks while that mailbox is full, which is how a publisher is
-	// slowed to what the loops can write. Posted is called in the order of the Posts of one goroutine, after Flush.
-	Post(c Conn, b []byte, tag uint64)
+	// slowed to what the loops can write. Posted is called in the order of the Posts of one goroutine, after Flush. Post
+	// returns false when the engine is closed: then Posted will not be called.
+	Post(c Conn, b []byte, tag uint64) bool
 	// Flush makes sure that what was posted before is seen: at most one wake-up a loop, none for a loop that is awake. A
 	// loop that sleeps may be given its turn by the caller, on the caller's goroutine.
 	Flush()
-	// Do runs f in the turn of a loop, soon, after what was posted to that loop before. It does not wait for f.
+	// Do runs f in the turn of a loop, soon, after what was posted to that loop before. It does not wait for f. Where the
+	// engine is closed, f is not run.
 	Do(loop int, f func(Loop))
 	// Close ends all connections (Closed is called with ErrClosed), frees everything and returns when no more handler
 	// calls will come.
@@ -134,7 +139,8 @@ type Config struct {
 
 // Errors that a Handler's Closed or an Engine's method returns; compare with errors.Is.
 var (
-	// ErrClosed is what Closed is called with for connections that Engine.Close ended, and what Dial returns afterwards.
+	// ErrClosed is what Closed is called with for connections that Engine.Close ended, and what Dial and Listen return
+	// afterwards.
 	ErrClosed = errors.New("netloop: engine closed")
 	// ErrLinger is what Closed is called with when a peer did not close within Config.Linger after End.
 	ErrLinger = errors.New("netloop: peer did not close in time")

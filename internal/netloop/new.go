@@ -20,8 +20,8 @@ func New(cfg Config, h Handler) (Engine, error) {
 	if cfg.Loops <= 0 {
 		cfg.Loops = runtime.GOMAXPROCS(0)
 	}
-	if cfg.Loops > 256 {
-		return nil, fmt.Errorf("netloop: %d loops asked, 256 are the most", cfg.Loops)
+	if cfg.Loops > MaxLoops {
+		return nil, fmt.Errorf("netloop: %d loops asked, %d are the most", cfg.Loops, MaxLoops)
 	}
 	setDefault(&cfg.MaxPending, 256<<10)
 	setDefault(&cfg.MailboxSize, 2<<20)
