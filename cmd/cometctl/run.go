@@ -39,6 +39,10 @@ type streams struct {
 	quit <-chan struct{}
 }
 
+// sameSignal is how soon after the first signal another one is still the same word: timeout(1) signals its child and then
+// the whole process group, a terminal that closes sends SIGHUP after SIGINT. Nobody presses Ctrl-C twice in that time.
+const sameSignal = 50 * time.Millisecond
+
 // quitGrace is how long a command may take to let go of what it owns after the
 // second signal.
 const quitGrace = 500 * time.Millisecond
@@ -64,8 +68,8 @@ func run(args []string, in io.Reader, out, errw io.Writer, signals <-chan os.Sig
 // supervise runs work to its end.
 //
 // Signals, and this is all there is to them: the first cancels work's context,
-// upon which it stops gently and still reports. The second closes quit and ends
-// with 130, whatever work is doing.
+// upon which it stops gently and still reports. The second, unless it is the echo of
+// the first, closes quit and ends with 130, whatever work is doing.
 func supervise(signals <-chan os.Signal, errw io.Writer, work func(context.Context, <-chan struct{}) exitCode) exitCode {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -79,12 +83,15 @@ func supervise(signals <-chan os.Signal, errw io.Writer, work func(context.Conte
 	case <-signals:
 		cancel()
 	}
-	select {
-	case c := <-code:
-		return c
-	case <-signals:
-		close(quit)
+	for first, again := time.Now(), false; !again; {
+		select {
+		case c := <-code:
+			return c
+		case <-signals:
+			again = time.Since(first) >= sameSignal
+		}
 	}
+	close(quit)
 	select {
 	case <-code:
 	case <-time.After(quitGrace):

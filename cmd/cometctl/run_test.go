@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -37,7 +38,10 @@ func TestSecondSignalQuits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				signals := make(chan os.Signal, 2)
 				signals <- os.Interrupt
-				signals <- os.Interrupt
+				go func() {
+					time.Sleep(sameSignal)
+					signals <- os.Interrupt
+				}()
 				end := make(chan struct{})
 				letGo := false
 				var errs bytes.Buffer
@@ -62,6 +66,24 @@ func TestSecondSignalQuits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// timeout(1) sends its signal twice, which is not impatience.
+func TestEchoOfASignalIsNotASecondOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signals := make(chan os.Signal, 2)
+		signals <- os.Interrupt
+		signals <- os.Interrupt
+		var errs bytes.Buffer
+		got := supervise(signals, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
+			<-ctx.Done()
+			time.Sleep(time.Second) // its report takes a while
+			return exitOK
+		})
+		if got != exitOK || errs.Len() != 0 {
+			t.Errorf("code %d, stderr %q", got, errs.String())
+		}
+	})
 }
 
 func TestCodeOf(t *testing.T) {
