@@ -65,7 +65,7 @@ func TestWorkersHaveTheirOwnIDs(t *testing.T) {
 		}
 		return strings.Join(ids, " ")
 	}
-	if ids(1, 0) != ids(1, 0) {
+	if first, again := ids(1, 0), ids(1, 0); first != again {
 		t.Error("equal seeds choose different ids")
 	}
 	if ids(1, 0) == ids(1, 1) || ids(1, 0) == ids(2, 0) || ids(1, 1) == ids(2, 0) {

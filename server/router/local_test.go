@@ -220,7 +220,6 @@ func TestConcurrent(t *testing.T) {
 	var clock atomic.Uint64
 	var ended [owners * rounds * 4]atomic.Uint64 // by session: the clock after its Logout
 	type sender struct {
-		tag uint64
 		got map[Session]uint64
 	}
 	var own [owners]int // deliveries of the owner's own Sends
