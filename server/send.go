@@ -164,7 +164,12 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) {
 // stream reads lines and sends them. What has arrived is flushed to the loops before more is waited for, so that a message
 // is never held back for the next one's sake.
 func (p *publisher) stream(body io.Reader, parse lineParser, t *totals) error {
-	br := bufio.NewReaderSize(body, max(64<<10, 2*p.s.cfg.MessageMax+router.MaxID))
+	br := p.s.lines.Get().(*bufio.Reader)
+	br.Reset(body)
+	defer func() {
+		br.Reset(nil)
+		p.s.lines.Put(br)
+	}()
 	for n := int64(1); ; n++ {
 		if !lineBuffered(br) {
 			p.s.engine.Flush()

@@ -14,6 +14,7 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,7 @@ type Server struct {
 	http     *http.Server
 	httpDone chan error
 	born     time.Time
+	lines    sync.Pool // *bufio.Reader of publishers' streams: a new request comes every second, a buffer need not
 
 	draining atomic.Bool
 	drain    sync.Once
@@ -128,6 +130,9 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
+// lineMax is the longest line of a publisher's stream: JSON may spell a byte of the message in six.
+func (c *Config) lineMax() int { return max(16<<10, 6*c.MessageMax+router.MaxID+64) }
+
 func def[T comparable](v *T, d T) {
 	if zero := *new(T); *v == zero {
 		*v = d
@@ -163,6 +168,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
 	s.pubs, s.stopPub = context.WithCancel(context.Background())
+	s.lines.New = func() any { return bufio.NewReaderSize(nil, cfg.lineMax()) }
 	s.local = router.NewLocal(s.post)
 	s.router = s.local
 	ln, err := net.Listen("tcp", cfg.Admin)
