@@ -152,10 +152,11 @@ func sameFields(t *testing.T, want http.Header, field func(string) ([]byte, bool
 	}
 }
 
-// What we decode, the chunked reader of net/http decodes to the same bytes; it does not look at trailers, and tires of
-// bodies with more than 16 KiB of extensions. The data, cut into chunks again, must come back.
+// What we decode, the chunked reader of net/http decodes to the same bytes; it does not look at trailers, tires of bodies
+// with more than 16 KiB of extensions, and refuses the white space before an extension that RFC 9112 section 7.1.1 wants
+// parsed. The data, cut into chunks again, must come back.
 func FuzzChunk(f *testing.F) {
-	for _, s := range []string{LastChunk, "5\r\nhello\r\n" + LastChunk, "5;a=b\r\nhello\r\n0;c\r\nA: b\r\n\r\nrest", "a \r\n0123456789\r\n0\r\n",
+	for _, s := range []string{LastChunk, "5\r\nhello\r\n" + LastChunk, "5;a=b\r\nhello\r\n0;c\r\nA: b\r\n\r\nrest", "0 ;\r\n", "a \r\n0123456789\r\n0\r\n",
 		"ffffffffffffffff\r\n", "fffffffffffffff\r\nx", "5\nhello\r\n", "5\r\nhello!\r\n", "00005\r\nhello\r\n1\r\n!\r\n" + LastChunk} {
 		f.Add([]byte(s), uint16(3), uint16(8))
 	}
@@ -180,7 +181,7 @@ func FuzzChunk(f *testing.F) {
 		}
 		data, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(b)))
 		switch {
-		case want.err != "":
+		case want.err != "", bytes.Contains(b, []byte(" ;")), bytes.Contains(b, []byte("\t;")):
 		case string(data) != want.data:
 			t.Fatalf("got %q, net/http says %q", want.data, data)
 		case want.ended && err != nil, err != nil && err != io.ErrUnexpectedEOF:
