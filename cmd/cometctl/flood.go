@@ -27,6 +27,7 @@ type floodOptions struct {
 	connectTimeout         time.Duration
 	hold, statsEvery       time.Duration
 	engine                 string
+	header                 []string
 	allowRemote, json      bool
 }
 
@@ -61,7 +62,10 @@ Exit codes: 0 every connection was opened and stayed open, 1 one failed or ended
   cometctl flood 'http://127.0.0.1:8000/test/{1..10000}' --hold 60s --json
 
   # 500 connections a second, from the even ids
-  seq -f http://localhost:8000/test/%.0f 2 2 20000 | cometctl flood - --rate 500/s`,
+  seq -f http://localhost:8000/test/%.0f 2 2 20000 | cometctl flood - --rate 500/s
+
+  # another server: the chunked subscriber of nginx with nchan asks for this field
+  cometctl flood -H 'TE: chunked' 'http://127.0.0.1:8010/test/{1..10000}'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runFlood(cmd.Context(), s, args, o)
@@ -74,6 +78,7 @@ Exit codes: 0 every connection was opened and stayed open, 1 one failed or ended
 	f.DurationVar(&o.connectTimeout, "connect-timeout", flood.DefaultConnectTimeout, "from the start of a connection to the whole head of its response")
 	f.DurationVar(&o.hold, "hold", 0, "hold the connections for this long; 0 is until Ctrl-C")
 	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
+	f.StringArrayVarP(&o.header, "header", "H", nil, "a `field` that each request carries, such as 'TE: chunked'; may be given several times, and may replace Host, User-Agent and Accept")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "accept targets that are not loopback addresses")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of Stats; 0 is none (with --json: only those at the beginning of a phase)")
 	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one)")
@@ -89,7 +94,11 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	if err != nil {
 		return err
 	}
-	if cfg.Targets, err = flood.LoadTargets(sources, s.in, flood.Rules{AllowRemote: o.allowRemote}); err != nil {
+	header, err := flood.ParseHeader(o.header)
+	if err != nil {
+		return usageError(fmt.Errorf("--header %w", err))
+	}
+	if cfg.Targets, err = flood.LoadTargets(sources, s.in, flood.Rules{AllowRemote: o.allowRemote, Header: header}); err != nil {
 		return usageError(err)
 	}
 	show := newFloodView(s.err, o)
