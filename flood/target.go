@@ -20,8 +20,10 @@ const (
 	maxArena   = 1<<32 - 1 // bytes of paths from files
 )
 
-// Rules say which targets are accepted and how a host's name becomes an address. The zero value accepts loopback only.
+// Rules say which targets are accepted, how a host's name becomes an address, and what requests carry. The zero value
+// accepts loopback only.
 type Rules struct {
+	Header      Header                                // of each request
 	AllowRemote bool                                  // accept targets that are not loopback addresses
 	Resolve     func(host string) (netip.Addr, error) // with AllowRemote: asked once a host; nil asks the system
 }
@@ -221,7 +223,7 @@ func (l *loader) host(authority []byte) (uint32, error) {
 		return 0, err
 	}
 	h := uint32(len(l.t.hosts))
-	l.t.hosts = append(l.t.hosts, host{addr, " HTTP/1.1\r\nHost: " + name + "\r\nUser-Agent: cometctl\r\nAccept: */*\r\n\r\n"})
+	l.t.hosts = append(l.t.hosts, host{addr, " HTTP/1.1\r\n" + l.rules.Header.lines(name)})
 	l.hosts[name] = h
 	return h, nil
 }
