@@ -1,0 +1,170 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStats(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, Loops: 3, MaxConns: 77})
+		dial(t, s).stream("1")
+		dial(t, s).stream("1")
+		dial(t, s).stream("anna")
+		publish(t, s, "1\tx\n2\ty\n")
+		wantLedger(t, s, Ledger{Sent: 2, Offline: 1, Copies: 2, Delivered: 2})
+		a := admin(t, s, "GET", "/stats", "", nil)
+		if a.status != 200 || a.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%d %v", a.status, a.header)
+		}
+		var doc map[string]any
+		if err := json.Unmarshal([]byte(a.body), &doc); err != nil {
+			t.Fatal(err)
+		}
+		want := "conns.accepted conns.bad conns.max conns.not_found conns.open conns.refused conns.slow conns.streams conns.timeout draining engine " +
+			"ledger.copies ledger.delivered ledger.dropped ledger.gone ledger.offline ledger.pending ledger.sent loops " +
+			"memory.gc_cycles memory.heap_bytes memory.idle_bytes memory.released_bytes memory.stacks_bytes memory.total_bytes pid " +
+			"router.ids router.logins router.sessions uptime_s"
+		if got := strings.Join(keys("", doc), " "); got != want {
+			t.Errorf("keys\n%s, want\n%s", got, want)
+		}
+		var st Stats
+		if err := json.Unmarshal([]byte(a.body), &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Engine != engine || st.Loops != 3 || st.Conns != (ConnStats{Open: 3, Max: 77, Accepted: 3, Streams: 3}) ||
+			st.Router != (RouterStats{Sessions: 3, IDs: 2, Logins: 3}) || st.Memory.Heap == 0 || st.Memory.Total == 0 || st.Uptime <= 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// keys lists the paths of an object's leaves.
+func keys(prefix string, doc map[string]any) (all []string) {
+	for k, v := range doc {
+		if in, ok := v.(map[string]any); ok {
+			all = append(all, keys(prefix+k+".", in)...)
+		} else {
+			all = append(all, prefix+k)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// parseMetrics reads the text format of Prometheus, version 0.0.4, and is strict: each family has one HELP and one TYPE, in
+// front of its samples, which stand together.
+func parseMetrics(text string) (samples map[string]float64, types map[string]string, err error) {
+	sample := regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[a-zA-Z_][a-zA-Z0-9_]*="[^"\\]*"\})? (\S+)$`)
+	samples, types = map[string]float64{}, map[string]string{}
+	helps, family := map[string]bool{}, ""
+	if !strings.HasSuffix(text, "\n") {
+		return nil, nil, fmt.Errorf("the last line has no end")
+	}
+	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		words := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "# HELP ") && len(words) > 3 && !helps[words[2]]:
+			helps[words[2]] = true
+		case strings.HasPrefix(line, "# TYPE ") && len(words) == 4 && types[words[2]] == "" && helps[words[2]] && (words[3] == "gauge" || words[3] == "counter"):
+			family = words[2]
+			types[family] = words[3]
+			if strings.HasSuffix(family, "_total") != (words[3] == "counter") {
+				return nil, nil, fmt.Errorf("%q is a %s", family, words[3])
+			}
+		default:
+			m := sample.FindStringSubmatch(line)
+			if m == nil || m[1] != family {
+				return nil, nil, fmt.Errorf("line %q in family %q", line, family)
+			}
+			v, err := strconv.ParseFloat(m[3], 64)
+			if _, twice := samples[m[1]+m[2]]; err != nil || twice {
+				return nil, nil, fmt.Errorf("line %q: %v, twice: %t", line, err, twice)
+			}
+			samples[m[1]+m[2]] = v
+		}
+	}
+	return samples, types, nil
+}
+
+func TestMetrics(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine})
+		dial(t, s).stream("1")
+		dial(t, s).stream("1")
+		publish(t, s, "1\tx\n2\ty\n")
+		wantLedger(t, s, Ledger{Sent: 2, Offline: 1, Copies: 2, Delivered: 2})
+		a := admin(t, s, "GET", "/metrics", "", nil)
+		samples, types, err := parseMetrics(a.body)
+		if a.status != 200 || a.header.Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" || err != nil {
+			t.Fatalf("%d %v %v", a.status, a.header, err)
+		}
+		for name, want := range map[string]float64{
+			"cometctl_connections": 2, "cometctl_connections_max": 1000, "cometctl_connections_accepted_total": 2, "cometctl_streams_total": 2,
+			`cometctl_requests_refused_total{reason="bad"}`: 0, "cometctl_router_sessions": 2, "cometctl_router_ids": 1,
+			"cometctl_messages_sent_total": 2, "cometctl_messages_offline_total": 1, `cometctl_copies_total{outcome="begun"}`: 2,
+			`cometctl_copies_total{outcome="delivered"}`: 2, `cometctl_copies_total{outcome="dropped"}`: 0, `cometctl_copies_total{outcome="gone"}`: 0,
+			"cometctl_copies_pending": 0, "cometctl_slow_closed_total": 0,
+		} {
+			if got, ok := samples[name]; !ok || got != want {
+				t.Errorf("%s is %v (%t), want %v", name, got, ok, want)
+			}
+		}
+		if len(types) != 15 || samples[`cometctl_memory_bytes{class="total"}`] <= 0 || samples["cometctl_uptime_seconds"] <= 0 {
+			t.Errorf("%d families: %v", len(types), samples)
+		}
+		if _, _, err := parseMetrics(a.body + a.body); err == nil {
+			t.Error("the test's parser takes everything")
+		}
+	})
+}
+
+func TestAdminTable(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine})
+		for _, c := range []struct {
+			method, path string
+			status       int
+			says         string
+		}{
+			{"GET", "/healthz", 200, "ok\n"},
+			{"GET", "/readyz", 200, "ok\n"},
+			{"HEAD", "/healthz", 200, ""},
+			{"POST", "/gc", 200, `"after":{"heap_bytes":`},
+			{"GET", "/debug/pprof/", 200, "goroutine"},
+			{"GET", "/debug/pprof/heap?debug=1", 200, "heap profile"},
+			{"GET", "/debug/pprof/goroutine?debug=1", 200, "netloop"},
+			{"GET", "/debug/pprof/cmdline", 200, "server.test"},
+			{"GET", "/", 404, ""},
+			{"GET", "/nope", 404, ""},
+			{"GET", "/test/1", 404, ""},
+			{"POST", "/stats", 405, ""},
+			{"DELETE", "/metrics", 405, ""},
+			{"POST", "/healthz", 405, ""},
+			{"GET", "/gc", 405, ""},
+			{"GET", "/send", 405, ""},
+			{"GET", "/send/1", 405, ""},
+		} {
+			a := admin(t, s, c.method, c.path, "", nil)
+			if a.status != c.status || !strings.Contains(a.body, c.says) {
+				t.Errorf("%s %s: %d %.200q, want %d %q", c.method, c.path, a.status, a.body, c.status, c.says)
+			}
+		}
+	})
+}
+
+// A client of the admin listener that does not get its head together is cut off, too.
+func TestAdminHeadTimeout(t *testing.T) {
+	s := start(t, Config{HeadTimeout: 20 * time.Millisecond})
+	b := dialTo(t, s.Admin().String(), 0)
+	b.say("GET /stats HTTP/1.1\r\nHost")
+	if got := b.rest(); strings.Contains(got, "200 OK") {
+		t.Errorf("half a head got %q", got)
+	}
+}
