@@ -35,13 +35,16 @@ func newComposer(worker uint64, seed uint64, ids, size int) composer {
 
 // appendLine appends message number num, due at due (ns since the epoch), to a random id: `id<TAB>message\n`.
 func (c *composer) appendLine(dst []byte, num uint64, due int64) []byte {
-	id := c.rng.Uint64N(c.ids)
+	id := c.draw()
 	c.id = appendID(c.id[:0], id+1)
 	dst = append(dst, c.id...)
 	dst = append(dst, '\t')
 	dst = c.appendMessage(dst, c.id, num, c.seqs.next(id), due)
 	return append(dst, '\n')
 }
+
+// draw chooses whom the next message goes to: the id that is one more.
+func (c *composer) draw() uint64 { return c.rng.Uint64N(c.ids) }
 
 func appendID(dst []byte, id uint64) []byte { return strconv.AppendUint(dst, id, 10) }
 

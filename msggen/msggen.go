@@ -46,6 +46,12 @@ const (
 	// MaxSize is the greatest Config.Size in bytes.
 	MaxSize = 1 << 20
 
+	// DefaultPipeline is how many requests of a connection may wait for their answers.
+	DefaultPipeline = 64
+
+	// MaxPipeline is the greatest Config.Pipeline.
+	MaxPipeline = 1 << 16
+
 	maxSequences = 1 << 30 // ids times workers, four bytes each
 )
 
@@ -54,8 +60,16 @@ var ErrIncomplete = errors.New("not every message was accepted")
 
 // Config says what to send, when, and where to. To and IDs are required; the zero value of every other field has a meaning.
 type Config struct {
-	To          string // the server's POST /send, "http://127.0.0.1:8001/send"; only http
-	AllowRemote bool   // without it, To must be a loopback address
+	// To is the server's POST /send, "http://127.0.0.1:8001/send", which takes a stream; only http. With a method in front of
+	// it, or a placeholder in it, it is any server's: each message is a request of its own, as Header and Body shape it.
+	To          string
+	AllowRemote bool // without it, To must be a loopback address
+
+	// These need such a To. Placeholders: {id}, {msg}, {msg_url} (percent-encoded), {msg_json} (a JSON string).
+	Header      []string // further fields, "Name: value"
+	Body        *string  // nil: {msg} with POST, PUT and PATCH, none with other methods
+	Connections int      // of all workers together; 0 means one each
+	Pipeline    int      // requests of a connection that wait for their answers, at most; 0 means DefaultPipeline
 
 	Rate     pace.Rate     // messages of all workers together; zero: as fast as it goes
 	Workers  int           // connections; 0 means 1
@@ -80,7 +94,7 @@ type Config struct {
 
 // Check reports what is wrong with the configuration, naming the value and the way out, before anything is opened.
 func (c *Config) Check() error {
-	if err := CheckTarget(c.To, c.AllowRemote); err != nil {
+	if err := c.checkTo(); err != nil {
 		return err
 	}
 	workers := max(c.Workers, 1)
@@ -101,6 +115,36 @@ func (c *Config) Check() error {
 		return fmt.Errorf("messages of %d bytes: number and stamp need %d bytes here", c.Size, c.minSize())
 	}
 	return nil
+}
+
+// checkTo is Check for the target and for what only a template has.
+func (c *Config) checkTo() error {
+	if !isTemplate(c.To) {
+		if len(c.Header) > 0 || c.Body != nil || c.Connections != 0 || c.Pipeline != 0 {
+			return fmt.Errorf("target %q takes a stream: headers, a body, connections and a pipeline go with one request per message; "+
+				"put a method in front, such as POST %s/{id}", c.To, c.To)
+		}
+		return CheckTarget(c.To, c.AllowRemote)
+	}
+	switch workers := max(c.Workers, 1); {
+	case c.Connections < 0 || c.Connections > MaxWorkers:
+		return fmt.Errorf("%d connections: there must be 1 to %d", c.Connections, MaxWorkers)
+	case c.Connections > 0 && c.Connections < workers:
+		return fmt.Errorf("%d connections for %d workers: each worker needs one at least", c.Connections, workers)
+	case c.Pipeline < 0 || c.Pipeline > MaxPipeline:
+		return fmt.Errorf("a pipeline of %d requests: it must be 1 (none) to %d", c.Pipeline, MaxPipeline)
+	}
+	_, err := parseTemplate(c)
+	return err
+}
+
+func (c *Config) connections() int { return max(c.Connections, c.Workers, 1) }
+
+func (c *Config) pipeline() int {
+	if c.Pipeline == 0 {
+		return DefaultPipeline
+	}
+	return c.Pipeline
 }
 
 // total is how many messages the run is asked for, and math.MaxUint64 where only time or a signal ends it.

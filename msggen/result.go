@@ -1,6 +1,7 @@
 package msggen
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -21,13 +22,35 @@ type Result struct {
 	Late        uint64 `json:"late"`        // of Sent, written more than LateAfter after the due time
 	Reconnects  uint64 `json:"reconnects"`  // connections that were opened again after a break
 
+	// With a template only. Status counts the answers by their status. Resent are requests that were written again, as the
+	// server had ended the connection in order before it took them; they count once in Sent.
+	Status *Statuses `json:"status,omitempty"`
+	Resent uint64    `json:"resent,omitempty"`
+
 	// Rate is Sent by the time that it took, in messages per second: until the last message was written, or until the
 	// schedule had the next one due, whichever is later.
 	Rate   float64     `json:"rate"`
-	Lag    Percentiles `json:"lag_ms"` // from due to written; all 0 without a rate, where nothing is due
-	Ledger Ledger      `json:"ledger"`
+	Lag    Percentiles `json:"lag_ms"`           // from due to written; all 0 without a rate, where nothing is due
+	Ledger *Ledger     `json:"ledger,omitempty"` // nil with a template: a foreign server returns none
 	Asked  Asked       `json:"asked"`
 	Run    RunInfo     `json:"run"`
+}
+
+// Statuses counts answers: the index is their status.
+type Statuses [1000]uint64
+
+// MarshalJSON makes an object of what is not zero: {"200":97,"503":3}.
+func (s *Statuses) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for code, n := range s {
+		if n > 0 {
+			if len(b) > 1 {
+				b = append(b, ',')
+			}
+			b = fmt.Appendf(b, `"%d":%d`, code, n)
+		}
+	}
+	return append(b, '}'), nil
 }
 
 // Percentiles of a time in ms.
@@ -72,6 +95,10 @@ type Asked struct {
 	IDs      int     `json:"ids"`
 	Seed     uint64  `json:"seed"`
 	Size     int     `json:"size"`
+
+	// With a template only.
+	Connections int `json:"connections,omitempty"`
+	Pipeline    int `json:"pipeline,omitempty"`
 }
 
 // RunInfo tells when the run was, and how its stamps can be recognised.
@@ -104,12 +131,20 @@ func (r *run) progress(last Progress) Progress {
 func (r *run) result(workers []*worker, stopped time.Duration) Result {
 	res := Result{
 		Sent: r.generated.Load(), Accepted: r.accepted.Load(), Bad: r.bad.Load(), Late: r.late.Load(),
-		Reconnects: r.reconnects.Load(),
-		Ledger:     r.ledger,
+		Reconnects: r.reconnects.Load(), Resent: r.resent.Load(),
 		Asked: Asked{To: r.cfg.To, Rate: r.cfg.Rate.PerSecond(), Duration: r.cfg.Duration.Seconds(), Count: r.cfg.Count,
 			Workers: r.workers, IDs: r.cfg.IDs, Seed: r.cfg.Seed, Size: r.cfg.Size},
 		Run: RunInfo{Start: r.start.Round(0), Tag: strconv.FormatUint(uint64(wire.NewRunTag(r.start, 0)), 10),
 			Elapsed: r.elapsed().Seconds()},
+	}
+	if r.template != nil {
+		res.Status = new(Statuses)
+		for code := range r.status {
+			res.Status[code] = r.status[code].Load()
+		}
+		res.Asked.Connections, res.Asked.Pipeline = r.cfg.connections(), r.cfg.pipeline()
+	} else {
+		res.Ledger = &r.ledger
 	}
 	// A message is booked on its request before it is written. So a server that boasts of messages which broke off on their
 	// way could be believed, but for this.

@@ -28,8 +28,9 @@ const (
 // run is what the workers of one Run share.
 type run struct {
 	cfg       Config
-	addr      string // to dial
-	head      []byte // of each request
+	addr      string    // to dial
+	head      []byte    // of each request
+	template  *template // where each message is a request; nil: they go as a stream
 	workers   uint64
 	total     uint64        // events of all workers; the maximum where only time or a signal ends them
 	unlimited bool          // no rate: an event is due when it is made
@@ -48,6 +49,8 @@ type run struct {
 	accepted   atomic.Uint64 // confirmed by answers
 	bad        atomic.Uint64 // refused by answers
 	reconnects atomic.Uint64
+	resent     atomic.Uint64                   // requests that were written again
+	status     *[len(Statuses{})]atomic.Uint64 // answers; nil without a template
 
 	mu     sync.Mutex
 	lag    *hdrhistogram.Histogram // µs from due to written
@@ -88,7 +91,11 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 			if precise && !r.unlimited {
 				w.wait.sleep = r.sleep()
 			}
-			w.work()
+			if w.pub != nil {
+				w.pub.work()
+			} else {
+				w.work()
+			}
 		})
 	}
 	if !precise && !r.unlimited {
@@ -104,10 +111,8 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 }
 
 func newRun(ctx context.Context, cfg Config) *run {
-	target, _ := url.Parse(cfg.To) // Check has seen it
 	r := &run{
 		cfg:       cfg,
-		addr:      address(target),
 		workers:   uint64(max(cfg.Workers, 1)),
 		total:     cfg.total(),
 		unlimited: cfg.Rate.Unlimited(),
@@ -123,26 +128,43 @@ func newRun(ctx context.Context, cfg Config) *run {
 	if r.cfg.Dial == nil {
 		r.cfg.Dial = (&net.Dialer{Timeout: dialLimit}).DialContext // TCP_NODELAY is what Go sets by itself
 	}
-	r.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: cometctl-msggen\r\n"+
-		"Content-Type: text/tab-separated-values\r\nTransfer-Encoding: chunked\r\n\r\n", target.RequestURI(), target.Host)
+	r.aim()
 	r.soft, r.stop = context.WithCancel(ctx)
 	r.hard, r.give = context.WithCancelCause(context.Background())
 	return r
 }
 
-// hire makes the workers, each with its connection. What takes time is done here, before the schedule starts.
+// aim makes of Config.To, which Check has seen, what is dialled and what is written.
+func (r *run) aim() {
+	if isTemplate(r.cfg.To) {
+		r.template, _ = parseTemplate(&r.cfg)
+		r.addr = r.template.address()
+		r.status = new([len(Statuses{})]atomic.Uint64)
+		return
+	}
+	target, _ := url.Parse(r.cfg.To)
+	r.addr = address(target)
+	r.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: cometctl-msggen\r\n"+
+		"Content-Type: text/tab-separated-values\r\nTransfer-Encoding: chunked\r\n\r\n", target.RequestURI(), target.Host)
+}
+
+// hire makes the workers, each with its connections. What takes time is done here, before the schedule starts.
 func (r *run) hire() ([]*worker, error) {
 	workers := make([]*worker, r.workers)
 	for i := range workers {
-		link, err := r.dial(r.soft)
+		w := &worker{run: r, index: uint64(i), wait: newWaiter(r), backoff: minBackoff,
+			compose: newComposer(uint64(i), r.cfg.Seed, r.cfg.IDs, r.cfg.Size)}
+		err := w.equip()
 		if err != nil {
 			for _, w := range workers[:i] {
-				w.link.close()
+				w.dismiss()
 			}
-			return nil, fmt.Errorf("msggen: cannot connect to %s: %w; is cometctl serve running?", r.addr, dialCause(err))
+			server := "cometctl serve"
+			if r.template != nil {
+				server = "the server"
+			}
+			return nil, fmt.Errorf("msggen: cannot connect to %s: %w; is %s running?", r.addr, dialCause(err), server)
 		}
-		w := &worker{run: r, index: uint64(i), link: link, wait: newWaiter(r), backoff: minBackoff,
-			compose: newComposer(uint64(i), r.cfg.Seed, r.cfg.IDs, r.cfg.Size)}
 		switch {
 		case r.total == math.MaxUint64:
 			w.share = r.total
@@ -152,6 +174,24 @@ func (r *run) hire() ([]*worker, error) {
 		workers[i] = w
 	}
 	return workers, nil
+}
+
+// equip connects w, and dismiss ends its connections before they were used.
+func (w *worker) equip() (err error) {
+	if w.run.template != nil {
+		w.pub, err = newPublisher(w)
+		return err
+	}
+	w.link, err = w.run.dial(w.run.soft)
+	return err
+}
+
+func (w *worker) dismiss() {
+	if w.pub != nil {
+		w.pub.close()
+		return
+	}
+	w.link.close()
 }
 
 // dial opens a connection. ctx ends the attempt; the end of hard ends the connection.
@@ -192,14 +232,41 @@ func (r *run) sent(w *worker, first uint64, n int) {
 	late := uint64(0)
 	r.mu.Lock()
 	for k := first; k < first+uint64(n); k++ {
-		lag := w.last - r.cfg.Rate.Due(w.event(k))
-		if lag > LateAfter {
+		if r.lagged(w.last - r.cfg.Rate.Due(w.event(k))) {
 			late++
 		}
-		_ = r.lag.RecordValue(min(lag, maxLag).Microseconds()) // within its range by the min
 	}
 	r.mu.Unlock()
 	r.late.Add(late)
+}
+
+// sentRequests counts those of the requests that were not counted before as written at the time at.
+func (r *run) sentRequests(requests []request, at time.Duration) {
+	late, fresh := uint64(0), uint64(0)
+	r.mu.Lock()
+	for i := range requests {
+		q := &requests[i]
+		if q.sent {
+			continue
+		}
+		q.sent = true
+		fresh++
+		if r.unlimited {
+			continue
+		}
+		if r.lagged(at - q.due) {
+			late++
+		}
+	}
+	r.mu.Unlock()
+	r.generated.Add(fresh)
+	r.late.Add(late)
+}
+
+// lagged records a delay and tells whether it makes a message late. Its caller has the lock.
+func (r *run) lagged(lag time.Duration) bool {
+	_ = r.lag.RecordValue(min(lag, maxLag).Microseconds()) // within its range by the min
+	return lag > LateAfter
 }
 
 // confirm counts what an answer says about a request of so many messages. The ledger takes it as it is; what it accepts

@@ -48,6 +48,19 @@ func (w *waiter) until(due, end time.Duration, gone <-chan struct{}) {
 	}
 }
 
+// listen waits for news, and at most until the time at. It is not precise. A run that is given up ends it, as stop does.
+func (w *waiter) listen(at time.Duration, news <-chan struct{}, stop <-chan struct{}) {
+	w.timer.Reset(at - w.run.elapsed())
+	defer w.timer.Stop()
+	select {
+	case <-w.timer.C:
+	case <-w.wake:
+	case <-news:
+	case <-stop:
+	case <-w.run.hard.Done():
+	}
+}
+
 // pass waits for d, and returns false as soon as the run stops or is given up.
 func (w *waiter) pass(d time.Duration) bool {
 	w.timer.Reset(d)

@@ -24,11 +24,12 @@ const (
 // worker makes its share of the events and writes them to its link. All of it belongs to the goroutine of work.
 type worker struct {
 	run   *run
-	index uint64 // of the worker; it owns the events index, index+W, index+2W, ...
-	share uint64 // how many it owns
-	next  uint64 // of its events, the first that is not made yet
-	link  *link  // nil while there is no connection
-	wait  waiter // for the next due time
+	index uint64     // of the worker; it owns the events index, index+W, index+2W, ...
+	share uint64     // how many it owns
+	next  uint64     // of its events, the first that is not made yet
+	link  *link      // nil while there is no connection, and always with a publisher
+	wait  waiter     // for the next due time
+	pub   *publisher // nil: the worker writes a stream to its link
 
 	compose composer
 	lines   []byte // made and not written: whole lines

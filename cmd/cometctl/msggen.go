@@ -19,6 +19,7 @@ import (
 type msggenOptions struct {
 	cfg            msggen.Config
 	rate, interval string
+	body           string
 	statsEvery     time.Duration
 	json           bool
 }
@@ -39,6 +40,12 @@ is counted as unconfirmed and not sent twice.
 every worker waits so long between two messages and sends --count of them: msggen:start(Num,
 Interval, Max) is --count Num --interval Interval --ids Max. The workers take turns.
 
+--to with a method in front, or with a placeholder in it, sends each message to any server
+in a request of its own, without waiting for the answers of those before: up to --pipeline
+of them on each of --connections. Placeholders in the URL, in --header and in --body are {id},
+{msg}, {msg_url} (percent-encoded, for URLs) and {msg_json} (a JSON string, with its quotes).
+Answers are counted by status; 2xx is accepted. Other braces stand for themselves, in pairs.
+
 It runs until --count or --duration is over or Ctrl-C is pressed, waits up to 10 s for the
 last answers, and ends with exit code 1 if anything that was due was not accepted.`,
 		Example: `  # 1000 messages a second to the ids 1 to 10000, until Ctrl-C
@@ -48,9 +55,23 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
   cometctl msggen --rate 0 --duration 10s --json
 
   # the article's generator: 100 of msggen:start(1000000, 100, 10000)
-  cometctl msggen --workers 100 --interval 100ms --count 1000000 --ids 10000`,
+  cometctl msggen --workers 100 --interval 100ms --count 1000000 --ids 10000
+
+  # other servers: nginx with nchan, mochiweb, and one that takes JSON
+  cometctl msggen --to 'POST http://127.0.0.1:8010/send/{id}' --rate 200
+  cometctl msggen --to 'GET http://127.0.0.1:8000/send/{id}?{msg_url}' --rate 200
+  cometctl msggen --to 'PUT http://127.0.0.1:8080/pub' -H 'Content-Type: application/json' \
+    --body '{"channel":"{id}","text":{msg_json}}' --connections 4`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("body") {
+				o.cfg.Body = &o.body
+			}
+			for name, n := range map[string]int{"connections": o.cfg.Connections, "pipeline": o.cfg.Pipeline} {
+				if n < 1 && cmd.Flags().Changed(name) {
+					return usageErrorf("--%s %d: there must be one at least", name, n)
+				}
+			}
 			return runMsggen(cmd.Context(), s, o)
 		},
 	}
@@ -63,7 +84,11 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 	f.IntVar(&o.cfg.IDs, "ids", 10_000, "messages go to the ids 1 to N, uniformly")
 	f.Uint64Var(&o.cfg.Seed, "seed", 1, "of the random ids")
 	f.IntVar(&o.cfg.Size, "size", 0, "pad messages to so many bytes, the stamp included; 0 is as they come")
-	f.StringVar(&o.cfg.To, "to", "http://127.0.0.1:8001/send", "`URL` of the server's POST /send")
+	f.StringVar(&o.cfg.To, "to", "http://127.0.0.1:8001/send", "`URL` of the server's POST /send, or METHOD URL of any server, with {id} and {msg_url} in it")
+	f.StringArrayVarP(&o.cfg.Header, "header", "H", nil, "with METHOD URL: a `field` of each request, such as 'Content-Type: text/plain'; may be given several times")
+	f.StringVar(&o.body, "body", "", "with METHOD URL: the `body` of each request (default {msg} for POST, PUT and PATCH, none for others)")
+	f.IntVar(&o.cfg.Connections, "connections", 0, "with METHOD URL: connections that are kept, of all workers together (default one each)")
+	f.IntVar(&o.cfg.Pipeline, "pipeline", 0, fmt.Sprintf("with METHOD URL: requests of a connection that wait for their answers, at most; 1 is no pipelining (default %d)", msggen.DefaultPipeline))
 	f.BoolVar(&o.cfg.AllowRemote, "allow-remote", false, "allow a target that is no loopback address")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of progress; 0 is none")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object, and progress as JSON lines on stderr")
@@ -147,8 +172,19 @@ func printMsggen(w io.Writer, rate pace.Rate, r msggen.Result) error {
 		fmt.Fprintf(&b, "lag ms    p50 %.3f  p90 %.3f  p99 %.3f  p99.9 %.3f  max %.3f\n",
 			r.Lag.P50, r.Lag.P90, r.Lag.P99, r.Lag.P999, r.Lag.Max)
 	}
-	fmt.Fprintf(&b, "ledger    delivered %d  offline %d  dropped %d  gone %d  pending %d\n",
-		r.Ledger.Delivered, r.Ledger.Offline, r.Ledger.Dropped, r.Ledger.Gone, r.Ledger.Pending)
+	if l := r.Ledger; l != nil {
+		fmt.Fprintf(&b, "ledger    delivered %d  offline %d  dropped %d  gone %d  pending %d\n",
+			l.Delivered, l.Offline, l.Dropped, l.Gone, l.Pending)
+	}
+	if r.Status != nil {
+		b.WriteString("answers ")
+		for code, n := range r.Status {
+			if n > 0 {
+				fmt.Fprintf(&b, "  %d: %d", code, n)
+			}
+		}
+		fmt.Fprintf(&b, "\n")
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
