@@ -68,6 +68,9 @@ func (r *Local) leave(slot uint32, l *login) {
 	default:
 		*p = l.link
 		is.members--
+		if r.interest != nil {
+			r.interest(r.memory.id(l.key))
+		}
 		if l.key.hi&textKey != 0 {
 			r.memory.dropText(l.key.lo)
 		}

@@ -33,6 +33,7 @@ type sessionShard struct {
 // session. Send takes the id's lock only, and lets go of it before it delivers.
 type Local struct {
 	deliver  Deliver
+	interest Interest     // nil: nobody asks
 	seed     maphash.Seed // of this router, so that nobody can choose ids that share a chain
 	fanouts  sync.Pool    // of *[]Session: room for the sessions of an id that has many
 	memory   memory
@@ -44,6 +45,13 @@ var _ Router = (*Local)(nil)
 
 // NewLocal returns an empty Local whose Send hands messages to deliver.
 func NewLocal(deliver Deliver) *Local { return &Local{deliver: deliver, seed: maphash.MakeSeed()} }
+
+// NewWatched returns an empty Local like NewLocal's, which tells interest of each id's first Login and last Logout.
+func NewWatched(deliver Deliver, interest Interest) *Local {
+	r := NewLocal(deliver)
+	r.interest = interest
+	return r
+}
 
 // Login implements Router. It allocates once per 512 logins, and it looks through the other ids that s holds: a session may
 // well hold hundreds, but not a million.
@@ -78,6 +86,9 @@ func (r *Local) Login(id []byte, s Session) error {
 		r.follow(leader, slot)
 	} else {
 		r.lead(is, slot, k.hash)
+		if r.interest != nil {
+			r.interest(string(id))
+		}
 	}
 	r.own(ss, slot, h)
 	if !known {
@@ -160,6 +171,18 @@ func (r *Local) collect(k *ident, few *[16]Session) (n int, many *[]Session) {
 	}
 	*many = all
 	return 0, many
+}
+
+// Holds tells whether any session holds id.
+func (r *Local) Holds(id []byte) bool {
+	k, err := r.parse(id)
+	if err != nil {
+		return false
+	}
+	is := &r.ids[k.hash%shards]
+	is.mu.Lock()
+	defer is.mu.Unlock()
+	return r.leader(is, &k) != 0
 }
 
 // Stats is how much a Local holds.

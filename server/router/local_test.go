@@ -2,19 +2,12 @@ package router
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"unsafe"
 )
-
-func TestLocal(t *testing.T) {
-	testRouter(t, func(deliver Deliver) Router {
-		r := NewLocal(deliver)
-		t.Cleanup(func() { check(t, r) })
-		return r
-	})
-}
 
 // check walks everything that r holds and reports what does not agree.
 func check(t *testing.T, r *Local) {
@@ -356,7 +349,10 @@ func TestSameHash(t *testing.T) {
 
 func TestText(t *testing.T) {
 	var m memory
-	ids := goodIDs()
+	ids := []string{"a", "A", "~", "1.", "a.b_c~d-e"}
+	for n := 2; n <= MaxID; n++ {
+		ids = append(ids, strings.Repeat("x", n), strings.Repeat("x", n-1)+"y", "y"+strings.Repeat("x", n-1))
+	}
 	slots := make([]uint32, len(ids))
 	for i, id := range ids {
 		slots[i] = m.putText([]byte(id))
@@ -366,6 +362,9 @@ func TestText(t *testing.T) {
 			if m.isText(slot, []byte(id)) != (i == k) {
 				t.Errorf("the text of %q is said to be %q: %v", ids[i], id, i != k)
 			}
+		}
+		if got := m.id(word{lo: slot, hi: textKey}); got != ids[i] {
+			t.Errorf("the text of %q is read as %q", ids[i], got)
 		}
 	}
 	for _, slot := range slots {

@@ -46,11 +46,19 @@ var (
 // the owner of the sessions can tell.
 type Deliver func(s Session, msg []byte, tag uint64)
 
+// Interest is told that an id got its first session or lost its last. It is called under the router's locks, so that the
+// two come in order for one id: it must return at once and must not call the router. Who acts on it later asks Holds
+// again, because the answer may have changed meanwhile.
+type Interest func(id string)
+
 // Receipt says what became of one Send.
 type Receipt struct {
 	// Sessions is the number of sessions that msg was handed to. Zero means that nobody holds the id: the message went
 	// into the void, which is an outcome to be counted and not an error.
 	Sessions int
+	// Published says that msg was also handed to other processes, about whose sessions nothing is known yet. Local never
+	// sets it.
+	Published bool
 }
 
 // Router is who is where. All methods may be called by all goroutines at the same time. Slices are lent for the call.
@@ -66,7 +74,7 @@ type Router interface {
 	// returned does not reach s.
 	Logout(s Session)
 	// Send hands msg to every session of id, each at most once, through the router's Deliver, and passes tag along. It
-	// fails with ErrID only.
+	// fails with ErrID; a Router that reaches further than this process has errors of its own.
 	Send(id, msg []byte, tag uint64) (Receipt, error)
 }
 

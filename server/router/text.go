@@ -1,6 +1,9 @@
 package router
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
 const blockLen = 20
 
@@ -49,4 +52,17 @@ func (m *memory) isText(slot uint32, id []byte) bool {
 	}
 	b := m.blocks.At(slot)
 	return b.next == 0 && bytes.Equal(b.text[:len(id)], id) && (len(id) == blockLen || b.text[len(id)] == 0)
+}
+
+// id returns the id that a key stands for.
+func (m *memory) id(key word) string {
+	if key.hi&textKey == 0 {
+		return strconv.FormatUint(uint64(key.hi)<<32|uint64(key.lo), 10)
+	}
+	var id []byte
+	for slot := key.lo; slot != 0; {
+		b := m.blocks.At(slot)
+		id, slot = append(id, b.text[:]...), b.next
+	}
+	return string(bytes.TrimRight(id, "\x00"))
 }
