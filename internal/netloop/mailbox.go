@@ -3,6 +3,7 @@ package netloop
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // mailbox is where other goroutines leave bytes and functions for a loop. It is two batches: one is filled while the loop
@@ -10,7 +11,7 @@ import (
 type mailbox struct {
 	mu     sync.Mutex
 	room   sync.Cond    // signalled when the loop has taken a batch
-	limit  int          // bytes in box above which put waits
+	limit  int          // size of box above which put waits
 	n      atomic.Int32 // posts in box, readable without the lock
 	closed bool         // nobody will take what is put now
 	box    batch        // being filled; under mu
@@ -33,6 +34,13 @@ type post struct {
 	fn     bool
 }
 
+// postSize is what a post costs besides its bytes: empty messages must fill a mailbox, too.
+const postSize = int(unsafe.Sizeof(post{}))
+
+// size is what is in the batch, room what it has memory for; in bytes.
+func (b *batch) size() int { return len(b.bytes) + len(b.posts)*postSize }
+func (b *batch) room() int { return cap(b.bytes) + cap(b.posts)*postSize }
+
 // keep is the buffer that a quiet mailbox or stage holds on to, and quietTurns how long it must have been quiet before a
 // larger one, left from a burst, goes back to the system.
 const (
@@ -49,11 +57,14 @@ func (m *mailbox) len() int    { return int(m.n.Load()) }
 func (m *mailbox) put(c Conn, b []byte, tag uint64, wake func()) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for len(m.box.bytes)+len(b) > m.limit && len(m.box.posts) > 0 && !m.closed {
+	full := func() bool {
+		return m.box.size()+len(b)+postSize > m.limit && len(m.box.posts) > 0 && !m.closed
+	}
+	for full() {
 		m.mu.Unlock()
 		wake()
 		m.mu.Lock()
-		if len(m.box.bytes)+len(b) > m.limit && len(m.box.posts) > 0 && !m.closed {
+		if full() {
 			m.room.Wait()
 		}
 	}
@@ -91,12 +102,16 @@ func (m *mailbox) take() batch {
 }
 
 func (m *mailbox) giveBack(b batch) {
-	if cap(b.bytes) <= keep || len(b.bytes) > cap(b.bytes)/16 {
+	switch room := b.room(); {
+	case room <= keep: // says nothing about the other batch
+	case b.size() > room/16:
 		m.quiet = 0
-	} else if m.quiet++; m.quiet > quietTurns {
-		m.quiet = 0
-		m.spare = batch{}
-		return
+	default:
+		if m.quiet++; m.quiet > quietTurns {
+			m.quiet = 0
+			m.spare = batch{}
+			return
+		}
 	}
 	clear(b.fns)
 	m.spare = batch{bytes: b.bytes[:0], posts: b.posts[:0], fns: b.fns[:0]}

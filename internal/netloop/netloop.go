@@ -132,7 +132,7 @@ type Config struct {
 	Loops       int              // number of loops; default runtime.GOMAXPROCS(0)
 	ReadBuffer  int              // bytes of a loop's (goroutine: a connection's) read buffer; default 64 KiB (4 KiB)
 	MaxPending  int              // bound of a connection's pending output in bytes; default 256 KiB
-	MailboxSize int              // bound of a loop's mailbox in bytes; default 2 MiB
+	MailboxSize int              // bound of a loop's mailbox in bytes, some 40 for each post included; default 2 MiB
 	Linger      time.Duration    // how long End waits for the peer; default 2 s
 	Log         func(msg string) // told about weather such as EMFILE at accept, at most once a second; default: nobody
 }
