@@ -2,7 +2,9 @@ package msggen
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -173,17 +175,21 @@ func (p *pipe) drop(n int) {
 	}
 }
 
-// lose takes leave of the connection; err is what writing to it said, nil where its reader has ended.
+// lastWords is how long what a server may have said before it hung up is waited for.
+const lastWords = 50 * time.Millisecond
+
+// lose takes leave of the connection; err is what writing to it said, nil where its reader has ended. The reader goes
+// first: answers may lie in front of the end that the writer has found.
 //
 // A server that announces the end of a connection takes nothing behind the answer that said so (RFC 9112 section 9.6):
 // what was written there is written again, once there is another connection. After any other end, what was written and
 // not answered is not sent again: the server may have acted on it.
 func (p *pipe) lose(err error) {
 	x := p.x
-	byWriter := err != nil && !x.ended()
-	x.close()
+	_ = x.conn.SetReadDeadline(time.Now().Add(lastWords)) // a connection that is closed already has ended its reader
+	<-x.done
 	p.book()
-	if !byWriter {
+	if err == nil || !errors.Is(x.err, os.ErrDeadlineExceeded) {
 		err = x.err
 	}
 	if p.run.hard.Err() != nil {
