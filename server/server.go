@@ -22,6 +22,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,6 +103,10 @@ func (c *Config) setDefaults() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	def(&c.Engine, netloop.Engines()[0])
+	if !slices.Contains(netloop.Engines(), c.Engine) {
+		return fmt.Errorf("%w: engine %q; this system has %v", ErrConfig, c.Engine, netloop.Engines())
+	}
 	if c.SlowPolicy != SlowDrop && c.SlowPolicy != SlowClose {
 		return fmt.Errorf("%w: slow policy %q; use %q or %q", ErrConfig, c.SlowPolicy, SlowDrop, SlowClose)
 	}
@@ -181,10 +186,7 @@ func New(cfg Config) (*Server, error) {
 		Linger: cfg.DrainTimeout, Log: func(msg string) { cfg.Log.Warn(msg) }}, front)
 	if err != nil {
 		ln.Close()
-		if errors.Is(err, netloop.ErrEngine) {
-			err = fmt.Errorf("%w: %w", ErrConfig, err)
-		}
-		return nil, err
+		return nil, fmt.Errorf("server: %w", err)
 	}
 	front.ready(s.engine.Loops())
 	s.http = s.newAdmin()
@@ -213,12 +215,7 @@ func (s *Server) Comet() netip.AddrPort { return s.comet }
 func (s *Server) Admin() net.Addr { return s.admin }
 
 // Engine is the name of the engine in use.
-func (s *Server) Engine() string {
-	if s.cfg.Engine == "" {
-		return netloop.Engines()[0]
-	}
-	return s.cfg.Engine
-}
+func (s *Server) Engine() string { return s.cfg.Engine }
 
 // Loops is the number of event loops.
 func (s *Server) Loops() int { return s.engine.Loops() }
