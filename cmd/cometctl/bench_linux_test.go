@@ -99,7 +99,7 @@ func BenchmarkThroughput(b *testing.B) {
 	time.Sleep(settle)
 	began := time.Now()
 	sent := w.msggen(s.send, "--rate", "0", "--duration", benchTraffic.String())
-	took := f.allReceived(sent.Sent).Sub(began)
+	took := f.allReceived(sent).Sub(began)
 	r := f.finish()
 	ours := float64(r.Messages) / took.Seconds()
 	s.stop()
@@ -107,7 +107,7 @@ func BenchmarkThroughput(b *testing.B) {
 	size := messageSize(r)
 	limit := w.read(w.bare(bareOrder{Do: "blast", Conns: benchUsed, Bytes: size, For: benchTraffic}), size)
 	b.ReportMetric(ours, "msgs/s")
-	b.ReportMetric(float64(sent.Sent-min(r.Messages, sent.Sent)), "missing")
+	b.ReportMetric(float64(sent-min(r.Messages, sent)), "missing")
 	b.ReportMetric(limit.PerS, "bare-msgs/s")
 	b.ReportMetric(ours/limit.PerS, "of-bare")
 }
@@ -133,7 +133,7 @@ func BenchmarkLatency(b *testing.B) {
 	}
 	size := messageSize(r)
 	limit := w.read(w.bare(bareOrder{Do: "pace", Conns: benchUsed, Rate: benchRate, Bytes: size, For: benchTraffic}), size)
-	b.ReportMetric(float64(sent.Sent-min(r.Messages, sent.Sent)), "missing")
+	b.ReportMetric(float64(sent-min(r.Messages, sent)), "missing")
 	reportLatency(b, "", r.Latency.P50, r.Latency.P99, r.Latency.P999)
 	reportLatency(b, "bare-", limit.P50, limit.P99, limit.P999)
 	b.ReportMetric(r.Latency.P50/limit.P50, "p50-of-bare")
@@ -244,7 +244,7 @@ func (w *world) minute(pid int, target, to string, floodArgs ...string) {
 		b.Fatalf("no message came: %+v", r)
 	}
 	reportLatency(b, "", r.Latency.P50, r.Latency.P99, r.Latency.P999)
-	b.ReportMetric(float64(sent.Sent-min(r.Messages, sent.Sent)), "missing")
+	b.ReportMetric(float64(sent-min(r.Messages, sent)), "missing")
 	b.ReportMetric(mega(empty), "empty-MB")
 	b.ReportMetric(mega(idle), "idle-MB")
 	b.ReportMetric(mega(used), "used-MB")

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"cometctl/flood"
-	"cometctl/msggen"
 )
 
 // world starts the processes of one benchmark, and ends them with it.
@@ -192,13 +191,13 @@ func (f *flooding) finish() flood.Result {
 	return r
 }
 
-// msggen sends until its duration is over.
-func (w *world) msggen(to string, args ...string) msggen.Result {
+// msggen sends until its duration is over, and says how many messages it sent.
+func (w *world) msggen(to string, args ...string) uint64 {
 	p := w.start(exec.Command(w.bin, append([]string{"msggen", "--to", to, "--json", "--stats-every", "0", "--ids", strconv.Itoa(benchUsed)}, args...)...), nil)
-	var r msggen.Result
+	var r struct{ Sent uint64 }
 	p.result(&r)
 	p.wait()
-	return r
+	return r.Sent
 }
 
 // bare starts one of the bare processes of bare_linux_test.go.
