@@ -24,8 +24,9 @@ var mayImport = map[string][]string{
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
-	"server":        {"server/router", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
-	"server/router": {"internal/slab"},
+	"server":         {"server/router", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
+	"server/router":  {"internal/slab"},
+	"server/cluster": {"server/router"},
 	// The contract of a router, as tests for whoever implements it. Only tests import it.
 	"server/router/routertest": {"server/router"},
 	"flood":                    {"internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/slab"},
@@ -49,6 +50,7 @@ var onlyIn = map[string][]string{
 	"github.com/spf13/":           {"cmd/cometctl"},
 	"github.com/shirou/gopsutil/": {"memlog"},
 	"gonum.org/":                  {"report"},
+	"github.com/nats-io/":         {"server/cluster"},
 	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "memlog"},
 	"golang.org/x/term":           {"cmd/cometctl"},
 }

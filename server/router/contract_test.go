@@ -8,7 +8,7 @@ import (
 )
 
 func TestLocal(t *testing.T) {
-	routertest.Run(t, 30_000, func(deliver router.Deliver) router.Router {
+	routertest.Run(t, 30_000, func(t *testing.T, deliver router.Deliver) router.Router {
 		r := router.NewLocal(deliver)
 		t.Cleanup(func() { router.Check(t, r) })
 		return r

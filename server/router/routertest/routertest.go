@@ -14,9 +14,9 @@ import (
 	"cometctl/server/router"
 )
 
-// Run tests what every Router promises. newRouter makes an empty one; Run calls it once for each case. steps is the length
-// of the longest case, a random walk beside a model; 30,000 are good for a router that needs a microsecond for each.
-func Run(t *testing.T, steps int, newRouter func(router.Deliver) router.Router) {
+// Run tests what every Router promises. newRouter makes an empty one for one case and its test. steps is the length of the
+// longest case, a random walk beside a model: 30,000 for a router that needs a microsecond for each.
+func Run(t *testing.T, steps int, newRouter func(*testing.T, router.Deliver) router.Router) {
 	for _, c := range []struct {
 		name string
 		f    func(*testing.T, *desk)
@@ -37,7 +37,7 @@ func Run(t *testing.T, steps int, newRouter func(router.Deliver) router.Router) 
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := &desk{t: t}
-			d.Router = newRouter(func(s router.Session, msg []byte, tag uint64) { d.deliver(s, msg, tag) })
+			d.Router = newRouter(t, func(s router.Session, msg []byte, tag uint64) { d.deliver(s, msg, tag) })
 			c.f(t, d)
 		})
 	}

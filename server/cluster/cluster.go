@@ -1,0 +1,211 @@
+// Package cluster is the router over many processes. A Router is a router.Local, which knows the sessions of this process,
+// and a connection to NATS, whose interest graph knows which processes hold an id: what global:whereis_name was to the
+// router.erl of the article. NATS itself is never built anew here: Connect joins a server outside, Embed runs one inside.
+//
+//   - An id is the subject comet.id.<token>. Its first login here subscribes, its last logout unsubscribes. All these
+//     subscriptions share one channel, because a goroutine and a queue for each id would cost four times as much.
+//   - Send hands a message to the sessions here first and then publishes it for the other nodes (NoEcho). Whether anybody
+//     else holds the id it cannot know yet. When nobody does, NATS says so later ("no responders"), and Config.Offline hears.
+//   - SendConfirmed waits for that word, or for the answers of the nodes that hold the id.
+//
+// Nothing is stored and nothing is sent again: a message arrives at most once. What was on its way when a connection broke is
+// lost, and Stats says when that was. docs/design/cluster.md in the project has the subjects, the accounting and the figures.
+//
+// Who runs where: any goroutine may call a Router's methods. One goroutine (interest.go) owns the table of subscriptions
+// and is the only one that subscribes. One goroutine (receive.go) takes what other nodes sent from the channel and calls
+// Deliver, one message after the other, which keeps each publisher's order. Answers and reports come on two further
+// goroutines, so that SendConfirmed may be called within Deliver.
+//
+//	cluster.go   Config, Router, its beginning and end
+//	subject.go   subjects, tokens, the text of an answer
+//	send.go      Send
+//	confirm.go   SendConfirmed, Ping: requests and the collecting of answers
+//	interest.go  which ids are subscribed
+//	receive.go   what comes from other nodes
+//	watch.go     connection events, names, Stats
+//	connect.go   Connect, Await: a NATS outside
+//	embed.go     Embed: a NATS inside
+package cluster
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"cometctl/server/router"
+)
+
+// Errors of this package; compare with errors.Is.
+var (
+	// ErrConfig is returned by New, Connect and Embed for what cannot work; the text names the field and its value.
+	ErrConfig = errors.New("cluster: bad configuration")
+	// ErrCredentials is returned by Connect when NATS turns the user, password or credentials file down.
+	ErrCredentials = errors.New("cluster: NATS refuses the credentials")
+	// ErrDisconnected is returned by Ready, Await, SendConfirmed and Ping without a connection to NATS; by Send only with
+	// Config.Required.
+	ErrDisconnected = errors.New("cluster: not connected to NATS")
+	// ErrTooLarge is returned by Send and SendConfirmed for a message over NATS's maximum payload. Nobody got it.
+	ErrTooLarge = errors.New("cluster: message is too large for NATS")
+	// ErrUnconfirmed is returned by SendConfirmed and Ping when no node answered in time: somebody is interested, says NATS,
+	// but it may just have left or be stuck.
+	ErrUnconfirmed = errors.New("cluster: no answer")
+	// ErrNode is returned by Ping for a node that is not there.
+	ErrNode = errors.New("cluster: no such node")
+	// ErrName is returned by New and Ready when another node goes by the same name.
+	ErrName = errors.New("cluster: the node's name is taken")
+	// ErrEmbed is returned by Embed and Embedded.Routed when the embedded server cannot do what was asked.
+	ErrEmbed = errors.New("cluster: embedded NATS server")
+)
+
+// Defaults of Config.
+const (
+	DefaultPending = 16384                 // messages; 128 KiB for the channel, at 100,000 messages/s a sixth of a second
+	DefaultGather  = 20 * time.Millisecond // several times a round trip between machines of one place
+	DefaultConfirm = 2 * time.Second
+)
+
+// Config says how a Router works. A zero field means its default.
+type Config struct {
+	// Name is the node's, unique among nodes: 1 to 128 bytes as of an id. Default: host, process id and something random.
+	Name string
+	// Tag is the tag with which Deliver gets the messages of other nodes.
+	Tag uint64
+	// Offline, if not nil, hears of each message that Send had published with Receipt.Sessions 0 and that nobody else holds
+	// the id of: tag is Send's. It is called on a goroutine of the Router and must not block.
+	Offline func(tag uint64)
+	// Required refuses Send with ErrDisconnected while there is no NATS, instead of reaching local sessions only.
+	Required bool
+	// Pending is the slow consumer limit of this node: so many messages from other nodes may wait for Deliver. Further ones
+	// are dropped and counted (Stats.Dropped).
+	Pending int
+	// Gather is how long SendConfirmed waits for further nodes after each answer: an id may be held on several, and NATS
+	// does not say on how many. Negative: the first answer is enough.
+	Gather time.Duration
+	// Confirm bounds the wait of SendConfirmed and Ping, whatever their context says.
+	Confirm time.Duration
+	// Log is told of losses and repairs; default: nobody is.
+	Log *slog.Logger
+}
+
+// Router is the router.Router of one node among many. Make it with New.
+type Router struct {
+	cfg    Config
+	local  *router.Local
+	nc     *nats.Conn
+	nonce  string         // this Router among all that ever were
+	prefix string         // of the subjects on which it gets answers
+	in     chan *nats.Msg // what other nodes sent
+
+	max     atomic.Int64 // NATS's maximum payload, 0 while unknown
+	changes changes      // ids whose interest is to be looked at
+	waiting waiting      // requests without all their answers
+	watch   watch        // connection, name, outages
+	counts  counts
+	drops   drops
+	answers *nats.Subscription // to requests
+	reports *nats.Subscription // of messages that nobody wanted
+	closing chan struct{}
+	done    sync.WaitGroup
+	close   sync.Once
+}
+
+var _ router.Router = (*Router)(nil)
+
+// New makes a Router on nc, which must be of this package's Connect; New takes its event handlers, and Close closes it. With a
+// connection, New fails with ErrName if another node has the name; without one yet, the Router works for local sessions, and
+// Ready says when all is well. Messages for a session, from here or from elsewhere, go to deliver.
+func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
+	nonce := rand.Text()[:nonceLen]
+	if cfg.Name == "" {
+		cfg.Name = defaultName(nonce)
+	}
+	if cfg.Pending == 0 {
+		cfg.Pending = DefaultPending
+	}
+	if cfg.Gather == 0 {
+		cfg.Gather = DefaultGather
+	}
+	if cfg.Confirm == 0 {
+		cfg.Confirm = DefaultConfirm
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := router.ValidID([]byte(cfg.Name)); err != nil {
+		return nil, fmt.Errorf("%w: node name: %w", ErrConfig, err)
+	}
+	if cfg.Pending < 0 || cfg.Confirm < 0 {
+		return nil, fmt.Errorf("%w: pending %d, confirm %v; neither may be negative", ErrConfig, cfg.Pending, cfg.Confirm)
+	}
+	if !nc.Opts.NoEcho || nc.Opts.ReconnectBufSize >= 0 {
+		return nil, fmt.Errorf("%w: the NATS connection echoes or buffers; make it with Connect", ErrConfig)
+	}
+	r := &Router{cfg: cfg, nc: nc, nonce: nonce, prefix: answerPrefix + nonce + ".",
+		in: make(chan *nats.Msg, cfg.Pending), closing: make(chan struct{})}
+	r.changes.wake = make(chan struct{}, 1)
+	r.waiting.by = map[uint64]chan<- answer{}
+	r.drops.slow = map[*nats.Subscription]bool{}
+	r.local = router.NewWatched(deliver, r.changes.add)
+	if err := r.start(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// start subscribes to what is not an id's, and only then listens to events: a claim of the name needs both.
+func (r *Router) start() error {
+	r.done.Go(r.receive)
+	r.done.Go(r.tend)
+	var err error
+	if r.answers, err = r.nc.Subscribe(r.prefix+kindConfirm+".*", r.answered); err == nil {
+		if r.reports, err = r.nc.Subscribe(r.prefix+kindVoid+".*", r.reported); err == nil {
+			_, err = r.nc.ChanSubscribe(nodeSubject(r.cfg.Name), r.in)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDisconnected, err)
+	}
+	return r.observe()
+}
+
+func defaultName(nonce string) string {
+	host, err := os.Hostname()
+	if err != nil || router.ValidID([]byte(host)) != nil || len(host) > 64 {
+		host = "node"
+	}
+	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), nonce[:4])
+}
+
+// Name is the node's name.
+func (r *Router) Name() string { return r.cfg.Name }
+
+// Local counts the sessions of this node.
+func (r *Router) Local() router.Stats { return r.local.Stats() }
+
+// Login implements router.Router for the sessions of this node. When it returns, Sends on this node reach s; those of other
+// nodes do as soon as NATS knows, see Flush.
+func (r *Router) Login(id []byte, s router.Session) error { return r.local.Login(id, s) }
+
+// Logout implements router.Router. When it returns, no later Send of any node reaches s.
+func (r *Router) Logout(s router.Session) { r.local.Logout(s) }
+
+// Close ends the connection to NATS. Messages that had arrived are handed over before it returns; sessions here can still be
+// reached, as by a router.Local. It must not be called within Deliver.
+func (r *Router) Close() {
+	r.close.Do(func() {
+		if r.nc.IsConnected() {
+			_ = r.nc.FlushTimeout(time.Second) // what was published is on its way
+		}
+		r.nc.Close()
+		close(r.closing)
+	})
+	r.done.Wait()
+}

@@ -1,0 +1,165 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// How Connect's connections watch over themselves. A server that does not answer is given up after 2 to 6 seconds and another one
+// (or the same) tried every quarter of a second: subscriptions are whole again well within five seconds of a repair.
+const (
+	pingEvery    = 2 * time.Second
+	pingsMissed  = 2
+	dialTimeout  = 2 * time.Second
+	DefaultRetry = 250 * time.Millisecond // of ConnectConfig.Retry
+)
+
+// ConnectConfig says how to reach NATS servers outside this process. A zero field means its default.
+type ConnectConfig struct {
+	URLs     []string      // nats://host:port, tls://host:port, with user:password@ if need be; at least one
+	Name     string        // of the connection, as NATS's own tools show it
+	User     string        // with Password; for URLs that name none
+	Password string        // see User
+	Creds    string        // file of NATS credentials (JWT and seed), as of nsc
+	TLS      *tls.Config   // nil: TLS if a URL or the server asks for it, with the system's roots
+	Retry    time.Duration // between attempts; default DefaultRetry
+	Log      *slog.Logger  // told of failed attempts; default: nobody is
+}
+
+// Connect makes a connection for New. If no server can be reached it says so in the log and returns a connection that keeps
+// trying: Await waits for it. It fails with ErrConfig, or with ErrCredentials if the first server that answers turns them down.
+func Connect(cfg ConnectConfig) (*nats.Conn, error) {
+	if len(cfg.URLs) == 0 {
+		return nil, fmt.Errorf("%w: no NATS URL; give one such as nats://127.0.0.1:4222", ErrConfig)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Creds != "" {
+		if _, err := os.Stat(cfg.Creds); err != nil {
+			return nil, fmt.Errorf("%w: NATS credentials: %w", ErrConfig, err)
+		}
+	}
+	urls := strings.Join(cfg.URLs, ",")
+	opts := cfg.options()
+	nc, err := nats.Connect(urls, opts...)
+	switch {
+	case err == nil:
+		return nc, nil
+	case credentials(err):
+		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
+	case !unreachable(err):
+		return nil, fmt.Errorf("%w: NATS %s: %w", ErrConfig, redact(cfg.URLs), err)
+	}
+	cfg.Log.Warn("cluster: NATS cannot be reached; trying again", "urls", redact(cfg.URLs), "error", err)
+	nc, err = nats.Connect(urls, append(opts, nats.RetryOnFailedConnect(true))...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: NATS %s: %w", ErrConfig, redact(cfg.URLs), err)
+	}
+	return nc, nil
+}
+
+func (cfg *ConnectConfig) options() []nats.Option {
+	retry := cfg.Retry
+	if retry <= 0 {
+		retry = DefaultRetry
+	}
+	opts := []nats.Option{
+		nats.Name(cfg.Name),
+		nats.NoEcho(),                // a node delivers its own messages itself
+		nats.ReconnectBufSize(-1),    // what cannot be sent now is said to be unpublished, and not sent late
+		nats.SkipSubjectValidation(), // ours are valid by construction
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(retry),
+		nats.ReconnectJitter(retry/4, retry/4),
+		nats.Timeout(dialTimeout),
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(pingsMissed),
+		nats.IgnoreAuthErrorAbort(), // a server whose users are being changed is weather
+		// nats.go calls another handler for the first connection than for later ones; to a Router they are the same.
+		nats.ConnectHandler(func(nc *nats.Conn) {
+			if f := nc.ReconnectHandler(); f != nil {
+				f(nc)
+			}
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { cfg.Log.Debug("cluster: NATS", "error", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { cfg.Log.Error("cluster: NATS", "error", err) }),
+	}
+	if cfg.User != "" {
+		opts = append(opts, nats.UserInfo(cfg.User, cfg.Password))
+	}
+	if cfg.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Creds))
+	}
+	if cfg.TLS != nil {
+		opts = append(opts, nats.Secure(cfg.TLS))
+	}
+	return opts
+}
+
+// unreachable tells an error that may pass from one that will not.
+func unreachable(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) ||
+		errors.As(err, &op) || errors.As(err, &dns)
+}
+
+func credentials(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked)
+}
+
+// redact writes URLs without their passwords.
+func redact(urls []string) string {
+	var out []string
+	for _, text := range urls {
+		for one := range strings.SplitSeq(text, ",") {
+			if u, err := url.Parse(strings.TrimSpace(one)); err == nil {
+				out = append(out, u.Redacted())
+			} else {
+				out = append(out, "(not a URL)")
+			}
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+// Await returns nil once nc has a connection, and says in the log now and then that it waits. When ctx is over first it returns
+// ErrDisconnected, or ErrCredentials if that was the reason.
+func Await(ctx context.Context, nc *nats.Conn, log *slog.Logger) error {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	status := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(status)
+	again := time.NewTicker(5 * time.Second)
+	defer again.Stop()
+	for !nc.IsConnected() {
+		if nc.IsClosed() {
+			return fmt.Errorf("%w: closed", ErrDisconnected)
+		}
+		select {
+		case <-status:
+		case <-again.C:
+			log.Warn("cluster: still waiting for NATS", "urls", redact(nc.Servers()), "error", nc.LastError())
+		case <-ctx.Done():
+			why := ErrDisconnected
+			if credentials(nc.LastError()) {
+				why = ErrCredentials
+			}
+			return fmt.Errorf("%w (%s): %w: %v", why, redact(nc.Servers()), context.Cause(ctx), nc.LastError())
+		}
+	}
+	return nil
+}

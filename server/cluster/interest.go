@@ -1,0 +1,163 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// change is an id whose interest may have changed, or the mark of somebody who waits until those before it are done.
+type change struct {
+	id   string
+	mark chan<- struct{}
+}
+
+// changes is the queue from Login and Logout, which must not wait, to tend. It is as long as NATS is behind.
+type changes struct {
+	mu   sync.Mutex
+	list []change
+	wake chan struct{} // one place: there is something in the list
+}
+
+// add is the router.Interest of the local router.
+func (c *changes) add(id string) { c.put(change{id: id}) }
+
+func (c *changes) put(ch change) {
+	c.mu.Lock()
+	c.list = append(c.list, ch)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take swaps the list for an empty one, unless that is far too large.
+func (c *changes) take(empty []change) []change {
+	if cap(empty) > 1024 {
+		empty = nil
+	}
+	clear(empty[:cap(empty)])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	full := c.list
+	c.list = empty[:0]
+	return full
+}
+
+func (c *changes) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.list)
+}
+
+// tend keeps the subscriptions in step with the ids that are held. It never acts on what a change was, but on what is true
+// now: the last change of an id comes after its last login or logout, so that in the end the two agree.
+func (r *Router) tend() {
+	subs := map[string]*nats.Subscription{} // by subject, whose text they share
+	var batch []change
+	for {
+		select {
+		case <-r.closing:
+			return
+		case <-r.changes.wake:
+		}
+		batch = r.changes.take(batch)
+		for _, ch := range batch {
+			if ch.mark != nil {
+				close(ch.mark)
+				continue
+			}
+			if err := r.agree(subs, ch.id); err != nil {
+				if errors.Is(err, nats.ErrConnectionClosed) {
+					return
+				}
+				r.cfg.Log.Error("cluster: subscription", "id", ch.id, "error", err)
+			}
+		}
+	}
+}
+
+// agree subscribes or unsubscribes id. While there is no connection, nats.go keeps the books, and the server hears of all of
+// them when it is back.
+func (r *Router) agree(subs map[string]*nats.Subscription, id string) error {
+	subject := Subject([]byte(id))
+	sub, subscribed := subs[subject]
+	switch held := r.local.Holds([]byte(id)); {
+	case held && !subscribed:
+		sub, err := r.nc.ChanSubscribe(subject, r.in)
+		if err != nil {
+			return err
+		}
+		subs[sub.Subject] = sub
+		r.counts.subscribed.Add(1)
+	case !held && subscribed:
+		delete(subs, subject)
+		r.counts.subscribed.Add(-1)
+		r.drops.forget(sub)
+		return sub.Unsubscribe()
+	}
+	return nil
+}
+
+// Flush returns nil when NATS's server knows of all logins and logouts that had returned before the call, and has all messages that
+// had been published. It fails with ErrDisconnected. For other servers of a cluster to know as well, Ping a node behind them.
+func (r *Router) Flush(ctx context.Context) error {
+	mark := make(chan struct{})
+	r.changes.put(change{mark: mark})
+	select {
+	case <-mark:
+	case <-r.closing:
+		return fmt.Errorf("%w: closed", ErrDisconnected)
+	case <-ctx.Done():
+		return fmt.Errorf("cluster: logins wait for NATS: %w", context.Cause(ctx))
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Confirm) // nats.go insists on a deadline
+	defer cancel()
+	if err := r.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrDisconnected, err)
+	}
+	return nil
+}
+
+// drops counts the messages that nats.go threw away because the channel was full. It counts by subscription, and tells of the first
+// of a row only; so we keep those that it told of, and ask them.
+type drops struct {
+	mu   sync.Mutex
+	slow map[*nats.Subscription]bool
+	past uint64 // of subscriptions that are no more
+}
+
+func (d *drops) begins(sub *nats.Subscription) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.slow[sub] = true
+}
+
+// forget is called before sub ends.
+func (d *drops) forget(sub *nats.Subscription) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.slow, sub)
+	if n, err := sub.Dropped(); err == nil {
+		d.past += uint64(n)
+	}
+}
+
+func (d *drops) count() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := d.past
+	for sub := range d.slow {
+		n, err := sub.Dropped()
+		if err != nil { // told of after it had ended
+			delete(d.slow, sub)
+			continue
+		}
+		all += uint64(n)
+	}
+	return all
+}

@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"cometctl/server/router"
+	"cometctl/server/router/routertest"
+)
+
+// spread is several nodes that are one Router to the contract's suite: a session lives on one of them, a message is sent on the
+// next one each time. It waits wherever the contract speaks of an order of events that NATS learns of later.
+type spread struct {
+	t     *testing.T
+	nodes []*Router
+	sends int
+	dirty atomic.Bool // logins or logouts since the last Send
+	tag   uint64      // of the last Send
+	mu    sync.Mutex  // one Deliver at a time, as with a single node
+}
+
+func (s *spread) home(session router.Session) *Router {
+	return s.nodes[uint64(session)%uint64(len(s.nodes))]
+}
+
+func (s *spread) Login(id []byte, session router.Session) error {
+	s.dirty.Store(true)
+	return s.home(session).Login(id, session)
+}
+
+func (s *spread) Logout(session router.Session) {
+	s.dirty.Store(true)
+	s.home(session).Logout(session)
+}
+
+func (s *spread) Send(id, msg []byte, tag uint64) (router.Receipt, error) {
+	if s.dirty.Swap(false) {
+		settle(s.t, s.nodes...)
+	}
+	s.mu.Lock() // also so that the goroutines that deliver see what the suite wrote
+	s.tag = tag
+	s.mu.Unlock()
+	s.sends++
+	before := s.handed()
+	from := s.nodes[s.sends%len(s.nodes)]
+	s.mu.Lock()   // what the suite wrote is there for the goroutines that deliver
+	s.mu.Unlock() //nolint:staticcheck // nothing in between is the point
+	rec, err := from.Send(id, msg, tag)
+	if err != nil {
+		return rec, err
+	}
+	if !rec.Published {
+		s.t.Errorf("Send(%q): not published", id)
+	}
+	for _, to := range s.nodes {
+		if to != from {
+			ping(s.t, from, to)
+		}
+	}
+	rec.Sessions += int(s.handed() - before)
+	return rec, nil
+}
+
+func (s *spread) handed() (n uint64) {
+	for _, r := range s.nodes {
+		n += r.Stats().Handed
+	}
+	return n
+}
+
+// newSpread has a node on each of the servers.
+func newSpread(t *testing.T, on []*Embedded, deliver router.Deliver) router.Router {
+	s := &spread{t: t}
+	for _, e := range on {
+		r := newRouter(t, ConnectConfig{URLs: []string{e.URL()}}, Config{}, func(to router.Session, msg []byte, tag uint64) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if tag == remoteTag {
+				tag = s.tag
+			}
+			deliver(to, msg, tag)
+		})
+		s.nodes = append(s.nodes, r)
+	}
+	t.Cleanup(func() {
+		for _, r := range s.nodes {
+			if st := r.Stats(); st.Dropped+st.Echoes+st.Strays+st.Unpublished+st.Outages != 0 {
+				t.Errorf("node %s: %+v", r.Name(), st)
+			}
+			r.Close()
+		}
+	})
+	return s
+}
+
+func TestOneNode(t *testing.T) {
+	on := routed(t, 1)
+	routertest.Run(t, 30_000, func(t *testing.T, deliver router.Deliver) router.Router {
+		return newRouter(t, ConnectConfig{URLs: []string{on[0].URL()}}, Config{}, deliver)
+	})
+}
+
+func TestThreeNodes(t *testing.T) {
+	on := routed(t, 3)
+	routertest.Run(t, 600, func(t *testing.T, deliver router.Deliver) router.Router { return newSpread(t, on, deliver) })
+}
+
+// TestLoginThereSendHere follows one message: who gets it, once, with which tag, in which order.
+func TestLoginThereSendHere(t *testing.T) {
+	on := routed(t, 3)
+	a, b, c := join(t, on[0].URL(), Config{}), join(t, on[1].URL(), Config{}), join(t, on[2].URL(), Config{})
+	a.login(t, "7", 1)
+	b.login(t, "7", 2)
+	b.login(t, "7", 3)
+	settle(t, a.Router, b.Router, c.Router)
+	if rec := a.send(t, "7", "one", 5); rec != (router.Receipt{Sessions: 1, Published: true}) {
+		t.Errorf("from a: %+v", rec)
+	}
+	if rec := c.send(t, "7", "two", 6); rec != (router.Receipt{Published: true}) {
+		t.Errorf("from c: %+v", rec)
+	}
+	delivered(t, a.Router, b.Router, c.Router)
+	gotA, gotB := a.take(), b.take()
+	if want := []string{"1 one 5", "1 two 999"}; !slices.Equal(gotA, want) {
+		t.Errorf("a delivered %q, want %q", gotA, want)
+	}
+	slices.Sort(gotB)
+	if want := []string{"2 one 999", "2 two 999", "3 one 999", "3 two 999"}; !slices.Equal(gotB, want) {
+		t.Errorf("b delivered %q, want %q", gotB, want)
+	}
+	if got := c.take(); len(got) != 0 {
+		t.Errorf("c delivered %q", got)
+	}
+}
+
+// TestOrder has a publisher on each of two nodes; a third one receives, in each publisher's order and without a gap.
+func TestOrder(t *testing.T) {
+	const messages = 2000
+	on := routed(t, 3)
+	last := map[byte]int{}
+	got := newRouter(t, ConnectConfig{URLs: []string{on[0].URL()}}, Config{}, func(_ router.Session, msg []byte, _ uint64) {
+		n := int(msg[1])<<8 | int(msg[2])
+		if n != last[msg[0]]+1 {
+			t.Errorf("publisher %d: message %d after %d", msg[0], n, last[msg[0]])
+		}
+		last[msg[0]] = n
+	})
+	for _, id := range []string{"1", "2", "3"} {
+		if err := got.Login([]byte(id), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from := []*node{join(t, on[1].URL(), Config{}), join(t, on[2].URL(), Config{})}
+	settle(t, got, from[0].Router, from[1].Router)
+	var all sync.WaitGroup
+	for i, n := range from {
+		all.Go(func() {
+			for m := 1; m <= messages; m++ {
+				if rec, err := n.Send([]byte{byte('1' + m%3)}, []byte{byte(i), byte(m >> 8), byte(m)}, 0); err != nil || !rec.Published {
+					t.Errorf("message %d: %+v, %v", m, rec, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	delivered(t, got, from[0].Router, from[1].Router)
+	if last[0] != messages || last[1] != messages {
+		t.Errorf("received up to %v, want %d of each", last, messages)
+	}
+}

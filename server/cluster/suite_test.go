@@ -1,0 +1,170 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"cometctl/server/router"
+)
+
+// patience is how long a test waits for what must happen; it never waits for what must not.
+const patience = 20 * time.Second
+
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// until waits for a condition that nothing signals.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v: %s", patience, what)
+		}
+	}
+}
+
+func embed(t testing.TB, cfg EmbedConfig) *Embedded {
+	t.Helper()
+	if cfg.Listen == "" {
+		cfg.Listen = "127.0.0.1:0"
+	}
+	if cfg.Cluster != "" && cfg.RouteOn == "" {
+		cfg.RouteOn = "127.0.0.1:0"
+	}
+	e, err := Embed(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// routed starts n servers with routes to each other.
+func routed(t testing.TB, n int) []*Embedded {
+	t.Helper()
+	all := []*Embedded{embed(t, EmbedConfig{Cluster: "test"})}
+	for len(all) < n {
+		all = append(all, embed(t, EmbedConfig{Cluster: "test", Routes: []string{all[0].RouteURL()}}))
+	}
+	for _, e := range all {
+		if err := e.Routed(within(t), n-1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// node is a Router that writes down what it delivers.
+type node struct {
+	*Router
+	mu  sync.Mutex
+	got []string // session, message and tag of each
+}
+
+func (n *node) deliver(s router.Session, msg []byte, tag uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.got = append(n.got, fmt.Sprintf("%d %s %d", s, msg, tag))
+}
+
+// take returns what was delivered since the last call.
+func (n *node) take() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	got := n.got
+	n.got = nil
+	return got
+}
+
+func (n *node) login(t testing.TB, id string, s router.Session) {
+	t.Helper()
+	if err := n.Login([]byte(id), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (n *node) send(t testing.TB, id, msg string, tag uint64) router.Receipt {
+	t.Helper()
+	rec, err := n.Send([]byte(id), []byte(msg), tag)
+	if err != nil {
+		t.Fatalf("Send(%q): %v", id, err)
+	}
+	return rec
+}
+
+const remoteTag = 999
+
+func join(t testing.TB, url string, cfg Config) *node {
+	t.Helper()
+	n := &node{}
+	n.Router = newRouter(t, ConnectConfig{URLs: []string{url}}, cfg, n.deliver)
+	return n
+}
+
+func newRouter(t testing.TB, to ConnectConfig, cfg Config, deliver router.Deliver) *Router {
+	t.Helper()
+	to.Retry = 5 * time.Millisecond
+	nc, err := Connect(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Tag == 0 {
+		cfg.Tag = remoteTag
+	}
+	if cfg.Confirm == 0 {
+		cfg.Confirm = patience
+	}
+	r, err := New(nc, cfg, deliver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// settle returns when each of the nodes' logins and logouts is known to the servers of all the others, and all
+// that they had sent is delivered.
+func settle(t testing.TB, nodes ...*Router) {
+	t.Helper()
+	ctx := within(t)
+	for _, from := range nodes {
+		if err := from.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	delivered(t, nodes...)
+}
+
+// delivered returns when each of the nodes has handled what the others had sent. Pings go the way that messages go, in order.
+func delivered(t testing.TB, nodes ...*Router) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, from := range nodes {
+		for _, to := range nodes {
+			if from != to {
+				all.Go(func() { ping(t, from, to) })
+			}
+		}
+	}
+	all.Wait()
+}
+
+// ping returns when to has handled what from had sent. A node that has just joined may not be known everywhere yet.
+func ping(t testing.TB, from, to *Router) {
+	t.Helper()
+	ctx := within(t)
+	err := ErrNode
+	for errors.Is(err, ErrNode) && ctx.Err() == nil {
+		err = from.Ping(ctx, to.Name())
+	}
+	if err != nil {
+		t.Errorf("from %s to %s: %v", from.Name(), to.Name(), err)
+	}
+}
