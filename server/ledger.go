@@ -1,6 +1,7 @@
 package server
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,8 +9,8 @@ import (
 
 // Ledger accounts for messages. For an id with one session, Sent = Delivered + Offline + Dropped + Gone + Pending; with
 // several sessions a message has several copies, and Copies = Delivered + Dropped + Gone + Pending. Every field is counted
-// where it happens, none is derived. Between messages both equations hold to the digit; while messages are on their way the
-// fields are read one after another, and a message may be seen in none or two of them.
+// where it happens, none is derived. Between messages both equations hold to the digit. While messages are on their way, one
+// may be seen in Sent and nowhere else yet, and now and then a copy in none of its fields or in two.
 type Ledger struct {
 	Sent      int64 `json:"sent"`      // messages that were taken from publishers
 	Offline   int64 `json:"offline"`   // messages for an id that nobody held
@@ -34,10 +35,24 @@ func (a *account) queued() {
 	a.copies.Add(1)
 }
 
+// read looks again when it saw a copy in none of its fields or in two, because that changed places meanwhile. It does not
+// look forever: who moves the copy may be interrupted for long, and a ledger that is wrong must be seen to be wrong.
 func (a *account) read() Ledger {
+	l := a.look()
+	for tries := 0; tries < 100 && !l.balanced(); tries++ {
+		runtime.Gosched()
+		l = a.look()
+	}
+	return l
+}
+
+func (a *account) look() Ledger {
 	return Ledger{Sent: a.sent.Load(), Offline: a.offline.Load(), Copies: a.copies.Load(), Delivered: a.delivered.Load(),
 		Dropped: a.dropped.Load(), Gone: a.gone.Load(), Pending: a.pending.Load()}
 }
+
+// balanced tells whether every copy is accounted for.
+func (l Ledger) balanced() bool { return l.Copies == l.Delivered+l.Dropped+l.Gone+l.Pending }
 
 func (l *Ledger) add(m Ledger) {
 	l.Sent += m.Sent

@@ -137,6 +137,9 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusUnsupportedMediaType)
 		return
 	}
+	if r.ContentLength < 0 {
+		goDirect(r) // chunked: it is going to last
+	}
 	// A server that drains does not wait for a publisher who has nothing to say.
 	stop := context.AfterFunc(s.pubs, func() { http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()

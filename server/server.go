@@ -190,7 +190,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	front.ready(s.engine.Loops())
 	s.http = s.newAdmin()
-	go func() { s.httpDone <- s.http.Serve(ln) }()
+	go func() { s.httpDone <- s.http.Serve(&adminListener{TCPListener: ln.(*net.TCPListener)}) }()
 	if s.comet, err = s.engine.Listen(cfg.Listen); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("server: comet listener: %w", err)

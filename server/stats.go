@@ -53,7 +53,7 @@ type MemoryStats struct {
 	GCs      uint64 `json:"gc_cycles"`
 }
 
-// Stats reads all counters. The ledger's are read one after another while messages may be on their way.
+// Stats reads all counters, one after another: connections come and go meanwhile.
 func (s *Server) Stats() Stats {
 	r := s.local.Stats()
 	return Stats{

@@ -257,9 +257,6 @@ func totalsOf(t testing.TB, a answer) (sum totals) {
 	return sum
 }
 
-// balanced tells whether every copy is accounted for.
-func (l Ledger) balanced() bool { return l.Copies == l.Delivered+l.Dropped+l.Gone+l.Pending }
-
 // wantLedger waits until the ledger is want; Delivered may come a moment after the bytes.
 func wantLedger(t *testing.T, s *Server, want Ledger) {
 	t.Helper()
