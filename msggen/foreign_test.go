@@ -57,7 +57,7 @@ func (f *foreign) serve(conn net.Conn, c int) {
 		reaction
 		read time.Time
 	}
-	answers := make(chan pending, MaxPipeline)
+	answers := make(chan pending, 1000)
 	go func() { // reads
 		defer close(answers)
 		in := bufio.NewReader(conn)

@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"cometctl/internal/pace"
 )
 
 func TestPublishKeepsTheSchedule(t *testing.T) {
@@ -339,43 +334,4 @@ func TestPublishWithoutAnswers(t *testing.T) {
 			t.Errorf("took %v, want the 10 s of grace", took)
 		}
 	})
-}
-
-// TestPublishLoopback runs with the system's own clock, sleep and sockets; it says nothing about speed.
-func TestPublishLoopback(t *testing.T) {
-	for _, tt := range []struct{ workers, connections int }{{1, 1}, {1, 3}, {2 * maxPrecise, 0}} {
-		for _, rate := range []uint64{0, 3000} {
-			f := &foreign{fake: fake{t: t}}
-			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				f.request(r, 0)
-				w.WriteHeader(http.StatusAccepted)
-			}))
-			cfg := Config{To: "POST " + srv.URL + "/send/{id}", IDs: 100, Workers: tt.workers, Connections: tt.connections,
-				Rate: pace.Rate{Events: rate, Per: time.Second}, Count: 500}
-			res, err := Run(t.Context(), cfg)
-			srv.Close()
-			if err != nil || res.Accepted != 500 || res.Status[202] != 500 || len(f.messages()) != 500 {
-				t.Errorf("%+v: %+v, %v", tt, res, err)
-			}
-		}
-	}
-}
-
-// BenchmarkPublish is one request per message against net/http: paced, from due to written, and as fast as it goes.
-func BenchmarkPublish(b *testing.B) {
-	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
-	defer srv.Close()
-	for name, rate := range map[string]uint64{"paced": 1000, "fast": 0} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			res, err := Run(b.Context(), Config{To: "POST " + srv.URL + "/{id}", IDs: 10_000, Count: uint64(b.N),
-				Rate: pace.Rate{Events: rate, Per: time.Second}})
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.ReportMetric(res.Rate, "msgs/s")
-			b.ReportMetric(res.Lag.P50*1000, "p50-µs")
-			b.ReportMetric(res.Lag.P99*1000, "p99-µs")
-		})
-	}
 }
