@@ -18,6 +18,11 @@
 // so requests are ended and begun again all the time, without waiting for the answer: such a piece of the stream is what
 // an answer confirms, or a break of the connection leaves unconfirmed. See docs/design/msggen.md.
 //
+// A server that nobody here wrote takes no such stream. For it, a worker has a publisher (publish.go) in the place of its
+// link: pipes (pipe.go), each a connection that is kept and replaced (exchange.go), carry requests of one message each,
+// made from a template (template.go). Publisher and pipes belong to the worker's goroutine; an exchange is written by it
+// and read by its own, and what both need is atomic.
+//
 // Time is package time's, so tests run in a testing/synctest bubble; they pass Dial and Sleep.
 package msggen
 
