@@ -66,7 +66,7 @@ Exit codes: 0 every connection was opened and stayed open, 1 one failed or ended
 
   # another server: the chunked subscriber of nginx with nchan asks for this field
   cometctl flood -H 'TE: chunked' 'http://127.0.0.1:8010/test/{1..10000}'`,
-		Args: cobra.MinimumNArgs(1),
+		Args: cobra.MatchAll(someArgs("a file of URLs, a URL, a template such as 'http://127.0.0.1:8000/test/{1..10000}', or - for stdin"), oneOf("interval", "rate")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runFlood(cmd.Context(), s, args, o)
 		},
@@ -84,7 +84,6 @@ Exit codes: 0 every connection was opened and stayed open, 1 one failed or ended
 	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one)")
 	f.IntVar(&o.loops, "loops", 1, "number of event loops, each a thread's work")
 	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
-	cmd.MarkFlagsMutuallyExclusive("interval", "rate")
 	return cmd
 }
 

@@ -48,7 +48,7 @@ target's end is the log's good end, with exit code 0.`,
 
   # the article's server, printed only
   cometctl memlog --name 'name n1' -o -`,
-		Args: cobra.NoArgs,
+		Args: cobra.MatchAll(noArgs, oneOf("pid", "port", "name")),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags().Changed); err != nil {
 				return usageError(err)
@@ -64,7 +64,6 @@ target's end is the log's good end, with exit code 0.`,
 	f.DurationVar(&o.duration, "duration", 0, "end after the last row that is due by then; 0 is never")
 	f.StringVarP(&o.output, "output", "o", "mochimem.log", "log to append to, each row is printed too; - is printed only")
 	f.BoolVar(&o.follow, "follow", false, "follow the target to its end, and end with it")
-	cmd.MarkFlagsMutuallyExclusive("pid", "port", "name")
 	return cmd
 }
 

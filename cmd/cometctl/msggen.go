@@ -62,7 +62,7 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
   cometctl msggen --to 'GET http://127.0.0.1:8000/send/{id}?{msg_url}' --rate 200
   cometctl msggen --to 'PUT http://127.0.0.1:8080/pub' -H 'Content-Type: application/json' \
     --body '{"channel":"{id}","text":{msg_json}}' --connections 4`,
-		Args: cobra.NoArgs,
+		Args: cobra.MatchAll(noArgs, oneOf("rate", "interval")),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("body") {
 				o.cfg.Body = &o.body
@@ -76,7 +76,7 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.rate, "rate", "1000", "messages of all workers together: 1000, 500/s, 30/m; 0 is as fast as it goes")
+	f.StringVar(&o.rate, "rate", "1000", "`rate` of messages, all workers together: 1000, 500/s, 30/m; 0 is as fast as it goes")
 	f.StringVar(&o.interval, "interval", "", "instead of --rate: `time` between two messages of a worker, such as 100ms")
 	f.IntVar(&o.cfg.Workers, "workers", 1, "connections, each with its own random ids and sequence numbers")
 	f.Uint64Var(&o.cfg.Count, "count", 0, "stop after so many messages (with --interval: so many of each worker); 0 is no limit")
@@ -92,7 +92,6 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 	f.BoolVar(&o.cfg.AllowRemote, "allow-remote", false, "allow a target that is no loopback address")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of progress; 0 is none")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object, and progress as JSON lines on stderr")
-	cmd.MarkFlagsMutuallyExclusive("rate", "interval")
 	return cmd
 }
 
@@ -144,13 +143,13 @@ func (o *msggenOptions) config() (msggen.Config, error) {
 	var err error
 	if o.interval == "" {
 		if cfg.Rate, err = pace.Parse(o.rate); err != nil {
-			return cfg, fmt.Errorf("--rate: %w", err)
+			return cfg, fmt.Errorf("--rate %w", err)
 		}
 		return cfg, cfg.Check()
 	}
 	each, err := pace.ParseInterval(o.interval)
 	if err != nil {
-		return cfg, fmt.Errorf("--interval: %w", err)
+		return cfg, fmt.Errorf("--interval %w", err)
 	}
 	cfg.Rate = each.Times(uint64(cfg.Workers))
 	over, count := bits.Mul64(cfg.Count, uint64(cfg.Workers))

@@ -44,7 +44,7 @@ is reduced so that every peak survives. The file's name is printed when it is wr
 
   # what is there so far of a log on another machine
   ssh far cat mochimem.log | cometctl plot - -o far.png`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArgs("a memory log such as mochimem.log, or - for stdin"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return plot(cmd.Context(), s, o, args)
 		},

@@ -71,6 +71,7 @@ Exit codes: 0 good, 1 failed, 2 wrong usage, 3 verdict failed, 4 inconclusive,
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
+	root.SetFlagErrorFunc(flagError)
 	for _, g := range commands(s) {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands {

@@ -39,7 +39,7 @@ every stream ends with its last chunk, at most --drain-timeout long. The second 
 
   cometctl serve --engine goroutine              # a goroutine per connection, for comparison
   cometctl serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level := slog.LevelInfo
 			if verbose {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cometctl/internal/pace"
 	"cometctl/internal/rlimit"
 	"cometctl/internal/soak"
 	"cometctl/report"
@@ -18,6 +19,7 @@ import (
 // soakOptions are the flags of soak that are not in its Config.
 type soakOptions struct {
 	soak.Config
+	rate string
 	json bool
 }
 
@@ -48,14 +50,14 @@ and still writes what it has.`,
 
   # a day of it
   cometctl soak --duration 24h --interval 60s -o day`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runSoak(cmd.Context(), s, o)
 		},
 	}
 	f := cmd.Flags()
 	f.IntVar(&o.Conns, "conns", 10000, "connections to open")
-	f.Float64Var(&o.Rate, "rate", 1000, "messages a second, all connections together; 0 is as fast as it goes")
+	f.StringVar(&o.rate, "rate", "1000", "`rate` of messages, all connections together: 1000, 500/s, 30/m; 0 is as fast as it goes")
 	f.DurationVar(&o.Duration, "duration", time.Minute, "how long to send messages")
 	f.StringVar(&o.Engine, "engine", "", "the server's engine: epoll or goroutine (default the server's choice)")
 	f.DurationVar(&o.Interval, "interval", time.Second, "time between two samples of the server's memory")
@@ -69,8 +71,6 @@ func (o soakOptions) check() error {
 	switch {
 	case o.Conns < 1:
 		return usageErrorf("--conns %d: at least 1 connection is needed", o.Conns)
-	case !(o.Rate >= 0 && o.Rate <= 1e9):
-		return usageErrorf("--rate %g: give 0 (as fast as it goes) to 1000000000 messages a second", o.Rate)
 	case o.Duration <= 0:
 		return usageErrorf("--duration %s: give a time of more than zero, such as 60s", o.Duration)
 	case o.Interval < 10*time.Millisecond:
@@ -86,7 +86,11 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	var err error
+	rate, err := pace.Parse(o.rate)
+	if err != nil {
+		return usageErrorf("--rate %w", err)
+	}
+	o.Rate = rate.PerSecond()
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("finding the program to start: %w", err)
 	}
