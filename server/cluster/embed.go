@@ -44,9 +44,10 @@ type EmbedConfig struct {
 
 // Embedded is a NATS server in this process.
 type Embedded struct {
-	srv *server.Server
-	log *serverLog
-	cfg EmbedConfig
+	srv      *server.Server
+	log      *serverLog
+	url      string
+	routeURL string
 }
 
 // startTimeout is for listening on two addresses.
@@ -69,7 +70,7 @@ func Embed(cfg EmbedConfig) (*Embedded, error) {
 	}
 	srv.SetLoggerV2(log, log.to.Enabled(context.Background(), slog.LevelDebug), false, false)
 	srv.Start()
-	e := &Embedded{srv: srv, log: log, cfg: cfg}
+	e := &Embedded{srv: srv, log: log}
 	for end := time.Now().Add(startTimeout); !srv.ReadyForConnections(100 * time.Millisecond); {
 		fatal, last := log.said()
 		if fatal == "" && time.Now().Before(end) {
@@ -77,6 +78,14 @@ func Embed(cfg EmbedConfig) (*Embedded, error) {
 		}
 		e.Close()
 		return nil, fmt.Errorf("%w does not start: %s", ErrEmbed, cmp.Or(fatal, last))
+	}
+	scheme := "nats://"
+	if cfg.TLS != nil {
+		scheme = "tls://"
+	}
+	e.url = scheme + srv.Addr().String()
+	if a := srv.ClusterAddr(); a != nil {
+		e.routeURL = "nats://" + a.String()
 	}
 	return e, nil
 }
@@ -100,7 +109,7 @@ func (cfg *EmbedConfig) options() (*server.Options, error) {
 		ServerName: cfg.Name, Username: cfg.User, Password: cfg.Password,
 		MaxPayload: int32(cfg.MaxPayload), MaxPending: cfg.MaxPending, WriteDeadline: cfg.WriteDeadline,
 		NoSigs:         true, // signals are the program's
-		NoSublistCache: true,
+		NoSublistCache: true, // it keeps the latest thousand subjects; ours are a million, in no order
 	}
 	var err error
 	if opts.Host, opts.Port, err = hostPort("listen", cfg.Listen); err != nil {
@@ -161,21 +170,10 @@ func hostPort(what, addr string) (host string, port int, err error) {
 }
 
 // URL is where clients connect, without credentials.
-func (e *Embedded) URL() string {
-	scheme := "nats"
-	if e.cfg.TLS != nil {
-		scheme = "tls"
-	}
-	return scheme + "://" + e.srv.Addr().String()
-}
+func (e *Embedded) URL() string { return e.url }
 
 // RouteURL is where other servers of the cluster connect, without credentials; empty without a cluster.
-func (e *Embedded) RouteURL() string {
-	if a := e.srv.ClusterAddr(); a != nil {
-		return "nats://" + a.String()
-	}
-	return ""
-}
+func (e *Embedded) RouteURL() string { return e.routeURL }
 
 // Servers is the number of other servers of the cluster that this one has a route to.
 func (e *Embedded) Servers() int { return e.srv.NumRemotes() }
@@ -184,11 +182,8 @@ func (e *Embedded) Servers() int { return e.srv.NumRemotes() }
 // NATS does not count it.
 func (e *Embedded) SlowConsumers() int64 { return e.srv.NumSlowConsumers() }
 
-// Subscriptions is the number of subscriptions of clients of this server; those of other servers' clients are not in it.
-func (e *Embedded) Subscriptions() int { return int(e.srv.NumSubscriptions()) }
-
 // Routed returns nil once there are routes to at least n other servers. When ctx is over first, it returns ErrEmbed with the last complaint of
-// NATS, such as that of another cluster's name.
+// NATS, such as that of another cluster's name. Of two servers of one name, the one that was there first knows why.
 func (e *Embedded) Routed(ctx context.Context, n int) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -215,20 +210,30 @@ type serverLog struct {
 
 	mu    sync.Mutex
 	fatal string
-	last  string // of the errors
+	last  string // complaint
 }
 
 func (l *serverLog) text(format string, v []any) string {
 	return strings.TrimSpace(fmt.Sprintf(format, v...))
 }
 
-// Noticef, Warnf, Errorf, Fatalf, Debugf and Tracef implement server.Logger.
-func (l *serverLog) Noticef(format string, v ...any) { l.to.Info("nats: " + l.text(format, v)) }
-func (l *serverLog) Warnf(format string, v ...any)   { l.to.Warn("nats: " + l.text(format, v)) }
-func (l *serverLog) Debugf(format string, v ...any)  { l.to.Debug("nats: " + l.text(format, v)) }
-func (l *serverLog) Tracef(format string, v ...any)  {}
-func (l *serverLog) Errorf(format string, v ...any)  { l.note(&l.last, l.text(format, v)) }
-func (l *serverLog) Fatalf(format string, v ...any)  { l.note(&l.fatal, l.text(format, v)) }
+// Warnf, Errorf, Fatalf, Debugf and Tracef implement server.Logger.
+func (l *serverLog) Warnf(format string, v ...any)  { l.to.Warn("nats: " + l.text(format, v)) }
+func (l *serverLog) Debugf(format string, v ...any) { l.to.Debug("nats: " + l.text(format, v)) }
+func (l *serverLog) Tracef(format string, v ...any) {}
+func (l *serverLog) Errorf(format string, v ...any) { l.note(&l.last, l.text(format, v)) }
+func (l *serverLog) Fatalf(format string, v ...any) { l.note(&l.fatal, l.text(format, v)) }
+
+// Noticef implements server.Logger too. That the other end of a route hung up is a notice only, and why is in its log.
+func (l *serverLog) Noticef(format string, v ...any) {
+	text := l.text(format, v)
+	l.to.Info("nats: " + text)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last == "" && strings.Contains(text, "Router connection closed") {
+		l.last = text
+	}
+}
 
 func (l *serverLog) note(where *string, text string) {
 	l.to.Error("nats: " + text)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 
 	"cometctl/server/router"
 )
@@ -44,6 +47,21 @@ func embed(t testing.TB, cfg EmbedConfig) *Embedded {
 	}
 	t.Cleanup(e.Close)
 	return e
+}
+
+// subscriptions counts those of the server's own clients to ids.
+func subscriptions(t testing.TB, e *Embedded) (n int) {
+	t.Helper()
+	all, err := e.srv.Subsz(&server.SubszOptions{Subscriptions: true, Limit: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range all.Subs {
+		if strings.HasPrefix(sub.Subject, idPrefix) {
+			n++
+		}
+	}
+	return n
 }
 
 // routed starts n servers with routes to each other.

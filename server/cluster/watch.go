@@ -29,6 +29,14 @@ type watch struct {
 	last    Outage
 	cause   error
 	outages uint64
+	losses  uint64 // calls of lost: tells one connection from the next
+}
+
+// connection is equal for two calls with no loss between them.
+func (w *watch) connection() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.losses
 }
 
 func (w *watch) now() (up bool, since time.Time, cause error) {
@@ -47,6 +55,8 @@ func (w *watch) lost(at time.Time, cause error) {
 	if w.up || w.last.From.IsZero() {
 		w.last = Outage{From: at}
 	}
+	w.losses++
+	w.joined.Store(false)
 	w.up, w.cause = false, cause
 	w.last.Cause = fmt.Sprint(cause)
 }
@@ -71,7 +81,6 @@ func (r *Router) observe() error {
 		} else if err == nil {
 			err = nc.LastError()
 		}
-		r.watch.joined.Store(false)
 		r.watch.lost(time.Now(), err)
 		r.cfg.Log.Warn("cluster: lost the connection to NATS; trying again", "error", err)
 	})
@@ -84,7 +93,6 @@ func (r *Router) observe() error {
 		}()
 	})
 	r.nc.SetClosedHandler(func(nc *nats.Conn) {
-		r.watch.joined.Store(false)
 		r.watch.lost(time.Now(), nats.ErrConnectionClosed)
 	})
 	r.nc.SetErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
@@ -117,28 +125,35 @@ func (r *Router) connected() {
 }
 
 // claim asks whether another node has our name, and makes it ours if not. Of two that ask at the same time, the one with the
-// smaller nonce gets it.
+// smaller nonce gets it, unless the other one has just been told that there is nobody: hence the second question.
 func (r *Router) claim() error {
-	r.watch.claims.Lock()
-	defer r.watch.claims.Unlock()
-	r.watch.joined.Store(false)
-	var taken error
-	err := r.ask(context.Background(), r.cfg.Name, r.cfg.Gather, func(a answer) bool {
-		if !a.none && (a.joined || a.nonce < r.nonce) {
-			taken = fmt.Errorf("%w: %q is another node's; give each its own", ErrName, r.cfg.Name)
-		}
-		return a.none || taken != nil
-	})
-	r.watch.mu.Lock()
-	r.watch.taken = taken
-	r.watch.mu.Unlock()
-	if taken != nil {
+	w := &r.watch
+	w.claims.Lock()
+	defer w.claims.Unlock()
+	if w.joined.Load() {
+		return nil
+	}
+	connection := w.connection()
+	var taken, err error
+	for rivals, round := true, 0; rivals && taken == nil && round < 2; round++ {
+		rivals = false
+		err = r.ask(context.Background(), r.cfg.Name, r.cfg.Gather, func(a answer) bool {
+			rivals = !a.none
+			if rivals && (a.joined || a.nonce < r.nonce) {
+				taken = fmt.Errorf("%w: %q is another node's; give each its own", ErrName, r.cfg.Name)
+			}
+			return a.none || taken != nil
+		})
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.taken = taken; taken != nil {
 		return taken
 	}
 	if err != nil && !errors.Is(err, ErrUnconfirmed) { // unconfirmed: whoever had the name does not answer any more
 		return err
 	}
-	r.watch.joined.Store(true)
+	w.joined.Store(w.losses == connection) // otherwise the next connection's claim waits already
 	return nil
 }
 

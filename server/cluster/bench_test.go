@@ -1,0 +1,117 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cometctl/server/router"
+)
+
+const benchIDs = 200_000
+
+// BenchmarkIDs reports what an id with one session costs beyond an empty node: by what is allocated (B/id) and as the system
+// sees it (rss-B/id), the front's side and NATS's together, because both are in this process. The session and its own id in
+// the local router are in it too (32 bytes).
+func BenchmarkIDs(b *testing.B) {
+	for b.Loop() {
+		e := embed(b, EmbedConfig{})
+		r := newRouter(b, ConnectConfig{URLs: []string{e.URL()}}, Config{}, nil)
+		settle(b, r)
+		before, rssBefore := memory()
+		began := time.Now()
+		loginAll(b, r, 0, benchIDs)
+		settle(b, r)
+		b.ReportMetric(float64(time.Since(began).Nanoseconds())/benchIDs, "ns/login")
+		after, rssAfter := memory()
+		b.ReportMetric((float64(after)-float64(before))/benchIDs, "B/id")
+		b.ReportMetric(float64(rssAfter-rssBefore)/benchIDs, "rss-B/id")
+		if st := r.Stats(); st.Subscribed != benchIDs {
+			b.Errorf("%+v", st)
+		}
+		r.Close()
+		e.Close()
+	}
+}
+
+// BenchmarkMessages sends to random ones of 200,000 ids. With one node all of them are local, and each message is published for
+// nobody; with two (on the same server, or on one each), half of them live on the other node.
+func BenchmarkMessages(b *testing.B) {
+	for _, c := range []struct{ nodes, servers int }{{1, 1}, {2, 1}, {2, 2}} {
+		b.Run(fmt.Sprintf("%dnodes/%dservers", c.nodes, c.servers), func(b *testing.B) {
+			on := routed(b, c.servers)
+			var got atomic.Int64
+			var nodes []*Router
+			for i := range c.nodes {
+				nodes = append(nodes, newRouter(b, ConnectConfig{URLs: []string{on[i%c.servers].URL()}}, Config{Pending: 1 << 20},
+					func(router.Session, []byte, uint64) { got.Add(1) }))
+				loginAll(b, nodes[i], i*benchIDs/c.nodes, benchIDs/c.nodes)
+			}
+			settle(b, nodes...)
+			msg := []byte(strings.Repeat("m", 80))
+			var id []byte
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				id = strconv.AppendInt(id[:0], int64(i)*7919%benchIDs, 10)
+				if rec, err := nodes[0].Send(id, msg, 1); err != nil || !rec.Published {
+					b.Fatal(rec, err)
+				}
+			}
+			delivered(b, nodes...)
+			if int(got.Load()) != b.N {
+				b.Errorf("delivered %d of %d; %+v", got.Load(), b.N, nodes[len(nodes)-1].Stats())
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+		})
+	}
+}
+
+// BenchmarkConfirmed is a request and its answer, one at a time.
+func BenchmarkConfirmed(b *testing.B) {
+	e := embed(b, EmbedConfig{})
+	from, to := newRouter(b, ConnectConfig{URLs: []string{e.URL()}}, Config{Gather: -1}, nil),
+		newRouter(b, ConnectConfig{URLs: []string{e.URL()}}, Config{}, func(router.Session, []byte, uint64) {})
+	loginAll(b, to, 0, 1)
+	settle(b, from, to)
+	for _, id := range []string{"0", "nobody"} {
+		b.Run(id, func(b *testing.B) {
+			ctx := within(b)
+			for b.Loop() {
+				if c, err := from.SendConfirmed(ctx, []byte(id), nil, 0); err != nil || c.Offline() != (id == "nobody") {
+					b.Fatal(c, err)
+				}
+			}
+		})
+	}
+}
+
+func loginAll(b *testing.B, r *Router, from, n int) {
+	b.Helper()
+	var id []byte
+	for i := from; i < from+n; i++ {
+		id = strconv.AppendInt(id[:0], int64(i), 10)
+		if err := r.Login(id, router.Session(i+1)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// memory is the heap in use and the resident memory, 0 where there is no /proc.
+func memory() (heap uint64, rss int64) {
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return m.HeapAlloc, 0
+	}
+	pages, _ := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
+	return m.HeapAlloc, pages * int64(os.Getpagesize())
+}
