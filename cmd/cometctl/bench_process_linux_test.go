@@ -28,7 +28,7 @@ type world struct {
 // newWorld builds cometctl: the test binary is larger, and memory is what is measured.
 func newWorld(b *testing.B) *world {
 	w := &world{b: b, bin: filepath.Join(b.TempDir(), "cometctl")}
-	if out, err := exec.Command("go", "build", "-o", w.bin, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", w.bin, ".").CombinedOutput(); err != nil {
 		b.Fatalf("go build: %v\n%s", err, out)
 	}
 	b.ReportMetric(0, "ns/op") // says nothing here, and is not printed if zero
