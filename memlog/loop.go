@@ -216,7 +216,7 @@ func (l *loop) interrupted() error {
 	if l.Duration == 0 {
 		return nil
 	}
-	return fmt.Errorf("memlog: stopped after %d of %d rows: %w", l.rows, l.schedule.DueBy(l.Duration), context.Canceled)
+	return fmt.Errorf("memlog: %w after %d of %d rows", ErrInterrupted, l.rows, l.schedule.DueBy(l.Duration))
 }
 
 func (l *loop) end(reason string) error {

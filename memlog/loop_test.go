@@ -207,7 +207,7 @@ func TestInterruptEndsAnUnboundedLogWell(t *testing.T) {
 
 func TestInterruptCutsABoundedLogShort(t *testing.T) {
 	run := runLoop(t, Config{Target: Target{PID: 7}, Interval: time.Minute, Duration: time.Hour}, one(), 90*time.Second)
-	run.check(t, "0s 1m0s", 90*time.Second, context.Canceled, "end: interrupted; 2 rows")
+	run.check(t, "0s 1m0s", 90*time.Second, ErrInterrupted, "end: interrupted; 2 rows")
 	if !strings.Contains(run.err.Error(), "2 of 61 rows") {
 		t.Errorf("error is %v", run.err)
 	}

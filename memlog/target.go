@@ -26,6 +26,7 @@ var (
 	ErrNoTarget      = errors.New("no such process")              // returned by Run when nothing fits the Target
 	ErrSeveral       = errors.New("more than one process")        // returned by Run when the Target fits several
 	ErrTargetEnded   = errors.New("the target has ended")         // returned by Run when a target that was not to be followed ends
+	ErrInterrupted   = errors.New("interrupted")                  // returned by Run when its context ends before Duration is over
 	ErrTargetMissing = errors.New("the target has not come back") // returned by Run when Duration is over while it waits for a restart
 )
 
@@ -86,13 +87,10 @@ func (p process) isCometctl(command string) bool {
 // does not mean it or its ancestors, the shell and make and ssh whose command lines hold the
 // pattern too.
 func (t Target) choose(table []process, self int) (process, error) {
-	kin := map[int]bool{}
-	if t.Name != nil {
-		kin = ancestry(table, self)
-	}
+	kin := ancestry(table, self)
 	var fit []process
 	for _, p := range table {
-		if t.fits(p) && !kin[p.pid] {
+		if t.fits(p) && (t.Name == nil || !kin[p.pid]) {
 			fit = append(fit, p)
 		}
 	}
@@ -129,11 +127,15 @@ func (t Target) sawInstead(table []process, kin map[int]bool) string {
 			others = append(others, p)
 		}
 	}
+	hint := "; saw"
+	if t == (Target{}) {
+		hint = " (--pid, --port and --name name another program); saw"
+	}
 	if len(others) == 0 {
-		return "; saw no other process"
+		return hint + " no other process"
 	}
 	slices.SortFunc(others, func(a, b process) int { return b.pid - a.pid })
-	return "; saw" + list(others)
+	return hint + list(others)
 }
 
 // list prints processes one a line, ten at most.

@@ -106,5 +106,9 @@ func runMemlog(ctx context.Context, s streams, o memlogOptions) error {
 	if o.output == "-" {
 		cfg.Path = ""
 	}
-	return memlog.Run(ctx, cfg)
+	err := memlog.Run(ctx, cfg)
+	if errors.Is(err, memlog.ErrInterrupted) {
+		return &codedError{exitInterrupted, err}
+	}
+	return err
 }
