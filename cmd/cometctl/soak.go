@@ -90,7 +90,9 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 	if err != nil {
 		return usageErrorf("--rate %w", err)
 	}
-	o.Rate = rate.PerSecond()
+	if o.Rate = rate.PerSecond(); o.Rate > 0 && o.Rate < 0.001 {
+		return usageErrorf("--rate %s: give 1/1000s or more, or 0 for as fast as it goes", o.rate)
+	}
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("finding the program to start: %w", err)
 	}

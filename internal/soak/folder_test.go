@@ -183,10 +183,18 @@ func TestConclude(t *testing.T) {
 	if png, err := os.ReadFile(dir.path(pictureFile)); err != nil || !strings.HasPrefix(string(png), "\x89PNG") {
 		t.Errorf("no picture: %v", err)
 	}
+	// An interrupt that comes when all is done cuts nothing short.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	second, err := conclude(ctx, dir)
-	if !errors.Is(err, ErrInterrupted) || !reflect.DeepEqual(first, second) {
+	if err != nil || !reflect.DeepEqual(first, second) {
 		t.Errorf("again: %+v, %v", second, err)
+	}
+	cut := strings.Replace(testFolder[manifestFile], `"format":1,`, `"format":1,"interrupted":"Interrupted.",`, 1)
+	if err := os.WriteFile(dir.path(manifestFile), []byte(cut), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conclude(ctx, dir); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("a run that was cut short: %v", err)
 	}
 }
