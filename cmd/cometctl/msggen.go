@@ -113,11 +113,14 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 			cfg.ProgressEvery = min(cfg.ProgressEvery, time.Second)
 		}
 		cfg.Progress = func(p msggen.Progress) {
-			live.update("msggen", fmt.Sprintf("%d sent, %d accepted, %d late, %.0f/s", p.Sent, p.Accepted, p.Late, p.Rate))
+			live.update("msggen", msggenText(p))
 		}
 	}
 	res, err := msggen.Run(ctx, cfg)
 	live.done()
+	if err == nil && ctx.Err() != nil && (cfg.Count > 0 || cfg.Duration > 0) {
+		err = errInterrupted
+	}
 	if res.Run.Start.IsZero() {
 		return err
 	}
@@ -129,6 +132,16 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 		return err
 	}
 	return err
+}
+
+// msggenText is the live line. A stream's messages are accepted when the server answers it, at its end:
+// until then a number of them would only alarm.
+func msggenText(p msggen.Progress) string {
+	accepted := ""
+	if p.Accepted > 0 {
+		accepted = fmt.Sprintf("%d accepted, ", p.Accepted)
+	}
+	return fmt.Sprintf("%d sent, %s%d late, %.0f/s", p.Sent, accepted, p.Late, p.Rate)
 }
 
 // config is the package's configuration for these flags.

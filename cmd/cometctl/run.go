@@ -17,8 +17,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -110,7 +112,8 @@ func execute(ctx context.Context, args []string, s streams) exitCode {
 	root := newRootCmd(s, func() { began = true })
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err != nil && !began {
+	var write *fs.PathError // of help or a version that could not be printed
+	if err != nil && !began && !errors.As(err, &write) {
 		err = usageError(err)
 	}
 	if err != nil {

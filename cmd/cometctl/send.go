@@ -48,7 +48,7 @@ with a dash stands after --.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.to, "to", "http://127.0.0.1:8001", "`URL` of the server's admin listener")
+	f.StringVar(&o.to, "to", "http://127.0.0.1:8001", "`URL` of the server's admin listener; that of its POST /send, as msggen has it, will do")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "allow a server that has no loopback address")
 	f.BoolVar(&o.json, "json", false, "print the server's receipt as it came")
 	return cmd
@@ -72,7 +72,8 @@ func runSend(ctx context.Context, s streams, o sendOptions, id, message string) 
 		}
 		message = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	}
-	receipt, err := msggen.Send(ctx, o.to, id, []byte(message))
+	base := strings.TrimSuffix(strings.TrimSuffix(o.to, "/"), "/send")
+	receipt, err := msggen.Send(ctx, base, id, []byte(message))
 	if err != nil {
 		return err
 	}

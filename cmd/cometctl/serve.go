@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"syscall"
 
 	"cometctl/internal/netloop"
 	"cometctl/server"
@@ -80,6 +81,9 @@ func serve(ctx context.Context, s streams, cfg server.Config, asJSON bool) error
 	srv, err := server.New(cfg)
 	if errors.Is(err, server.ErrConfig) {
 		return usageError(err)
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; choose another with --listen or --admin, port 0 picks one", err)
 	}
 	if err != nil {
 		return err
