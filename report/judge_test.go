@@ -68,6 +68,25 @@ func TestSummarize(t *testing.T) {
 	if got := *Summarize(e).Memory.KernelPerConn; got != 7800 {
 		t.Errorf("kernel bytes per connection with a client elsewhere: %v, want 7800", got)
 	}
+	for i := range e.Samples { // as if other programs closed their sockets while ours were opened
+		e.Samples[i].Kernel = 1e12 - e.Samples[i].Kernel
+	}
+	if got := Summarize(e).Memory.KernelPerConn; got != nil {
+		t.Errorf("kernel bytes per connection where the machine's shrank: %v, want none", *got)
+	}
+}
+
+func TestSlopeOfAShortRun(t *testing.T) {
+	t0 := time.Unix(1_700_000_000, 0)
+	for n, known := range map[int]bool{3: false, 30: false, 31: true} {
+		samples := make([]Sample, n)
+		for i := range samples {
+			samples[i] = Sample{Time: t0.Add(time.Duration(i) * time.Second), RSS: int64(i)}
+		}
+		if got := slopePerHour(samples, Span{t0, t0.Add(time.Hour)}); (got != nil) != known {
+			t.Errorf("%d samples in as many seconds: slope is known: %t, want %t", n, got != nil, known)
+		}
+	}
 }
 
 func TestSlope(t *testing.T) {

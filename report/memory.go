@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// slopeMin is the shortest time that is drawn out to an hour: less would make gigabytes a day of the first messages.
+const slopeMin = 30 * time.Second
+
 // slopePoints bounds the points that Theil-Sen compares in pairs: 24 hours of one sample a second become medians of
 // neighbours first. 400 points make 79,800 pairs, a few milliseconds.
 const slopePoints = 400
@@ -33,6 +36,9 @@ func summarizeMemory(e Evidence, conns int64) MemorySummary {
 	}
 	m.KernelPerConn = perConn(
 		medianWithin(all, e.Phases.Empty, kernel), medianWithin(all, e.Phases.Idle, kernel), ends)
+	if k := m.KernelPerConn; k != nil && *k < 0 {
+		m.KernelPerConn = nil // the figure is the whole machine's, and other programs closed more sockets than we opened
+	}
 	m.SlopePerHour = slopePerHour(all, e.Phases.Traffic)
 	return m
 }
@@ -60,7 +66,8 @@ func medianWithin(all []Sample, span Span, column func(Sample) int64) *int64 {
 }
 
 // slopePerHour is the median of the slopes between all pairs of samples in the span (Theil-Sen). Unlike least squares it
-// forgives a warm-up step and single outliers, and calls only steady growth a leak. Nil for fewer than three samples.
+// forgives a warm-up step and single outliers, and calls only steady growth a leak. Nil for fewer than three samples, and
+// where they lie within less than slopeMin.
 func slopePerHour(all []Sample, span Span) *float64 {
 	var t, y []float64
 	for _, s := range all {
@@ -69,7 +76,7 @@ func slopePerHour(all []Sample, span Span) *float64 {
 			y = append(y, float64(s.RSS))
 		}
 	}
-	if len(t) < 3 {
+	if len(t) < 3 || t[len(t)-1]-t[0] < slopeMin.Hours() {
 		return nil
 	}
 	t, y = thin(t, slopePoints), thin(y, slopePoints)

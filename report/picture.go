@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,6 +122,9 @@ func (p Picture) Save(file string, series ...*Series) (err error) {
 	part := fmt.Sprintf("%s.%d.part", file, os.Getpid())
 	w, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
+		if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+			failed.Path = file // the name that was asked for
+		}
 		return err
 	}
 	defer func() {

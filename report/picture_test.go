@@ -217,8 +217,9 @@ func TestSaveIsAllOrNothing(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(dir, "*.part")); len(left) > 0 {
 		t.Errorf("Save left %v behind", left)
 	}
-	if err := (Picture{}).Save(filepath.Join(dir, "nowhere", "a.png"), s); err == nil {
-		t.Error("Save into a missing folder gives no error")
+	nowhere := filepath.Join(dir, "nowhere", "a.png")
+	if err := (Picture{}).Save(nowhere, s); err == nil || !strings.Contains(err.Error(), nowhere+":") {
+		t.Errorf("Save into a missing folder does not name the file that was asked for: %v", err)
 	}
 }
 

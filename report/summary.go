@@ -30,9 +30,11 @@ type MemorySummary struct {
 	// UserPerConn is (idle - base) RSS per open connection.
 	UserPerConn *float64 `json:"user_bytes_per_conn"`
 	// KernelPerConn is the growth of the kernel's socket memory from base to idle, per open connection and for the server's
-	// end alone: where the client runs on the same machine, half of what a connection cost its kernel.
+	// end alone: where the client runs on the same machine, half of what a connection cost its kernel. The samples are the
+	// whole machine's: null where other programs' sockets made it shrink.
 	KernelPerConn *float64 `json:"kernel_bytes_per_conn"`
-	// SlopePerHour is the Theil-Sen slope of RSS over the traffic phase, in bytes per hour.
+	// SlopePerHour is the Theil-Sen slope of RSS over the traffic phase, in bytes per hour; null where that took less than
+	// half a minute.
 	SlopePerHour *float64 `json:"slope_bytes_per_hour"`
 }
 
