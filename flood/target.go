@@ -161,7 +161,11 @@ func (l *loader) read(name string, r io.Reader) error {
 	n := 0
 	for in.Scan() {
 		n++
-		b := bytes.TrimSpace(in.Bytes())
+		b := in.Bytes()
+		if n == 1 {
+			b = bytes.TrimPrefix(b, []byte("\ufeff")) // as some editors begin a file
+		}
+		b = bytes.TrimSpace(b)
 		if len(b) == 0 || b[0] == '#' {
 			continue
 		}

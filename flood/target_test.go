@@ -26,12 +26,12 @@ func requestPath(t testing.TB, targets *Targets, i int) (path, host string) {
 
 func TestTargets(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "u.txt")
-	text := "# flood\n\nhttp://127.0.0.1:8000/test/1\r\n  HTTP://localhost:8001/a?b=c&d=%20  \nhttp://[::1]\nhttp://127.0.0.1:8000?q\n" +
+	text := "\ufeff# flood\n\nhttp://127.0.0.1:8000/test/1\r\n  HTTP://localhost:8001/a?b=c&d=%20  \nhttp://[::1]\nhttp://127.0.0.1:8000?q\n" +
 		"http://127.0.0.1:8000/{7..8}\nhttp://127.0.0.1:8000/last"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	targets, err := LoadTargets([]string{"http://127.9.9.9:80/x{9..11}y", file, "-"}, strings.NewReader("http://127.0.0.2/in\n"), Rules{})
+	targets, err := LoadTargets([]string{"http://127.9.9.9:80/x{9..11}y", file, "-"}, strings.NewReader("\ufeffhttp://127.0.0.2/in\n"), Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}
