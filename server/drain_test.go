@@ -91,7 +91,7 @@ func TestDrainBacklog(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		s := start(t, Config{Engine: engine, MaxPending: 100_000, DrainTimeout: patience})
 		slow := dialTo(t, s.Comet().String(), 4<<10).stream("1")
-		sent := fill(t, s, "1", stuck())
+		sent := fill(t, s, "1", stuck(s))
 		done := drain(s)
 		n := 0
 		for {
@@ -120,7 +120,7 @@ func TestDrainIsBounded(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		s := start(t, Config{Engine: engine, MaxPending: 100_000, DrainTimeout: 50 * time.Millisecond})
 		dialTo(t, s.Comet().String(), 4<<10).stream("1")
-		fill(t, s, "1", stuck())
+		fill(t, s, "1", stuck(s))
 		dial(t, s).stream("2")
 		err := s.Drain(context.Background())
 		if err == nil || !strings.Contains(err.Error(), "2 connections did not end within 50ms and were cut") {
@@ -162,7 +162,7 @@ func TestClose(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		s := start(t, Config{Engine: engine, MaxPending: 100_000})
 		dialTo(t, s.Comet().String(), 4<<10).stream("1")
-		fill(t, s, "1", stuck())
+		fill(t, s, "1", stuck(s))
 		publisher := begin(t, s)
 		publisher.lines("2\tx\n")
 		if err := s.Close(); err != nil {

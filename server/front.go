@@ -61,6 +61,7 @@ type counts struct {
 	missed   atomic.Int64 // requests answered with 404
 	late     atomic.Int64 // cut off by HeadTimeout
 	slow     atomic.Int64 // ended by SlowClose
+	cut      atomic.Int64 // did not end in time while draining
 }
 
 // Reasons why the front closes a connection itself.
@@ -278,6 +279,9 @@ func (f *front) Closed(l netloop.Loop, c netloop.Conn, err error) {
 		f.s.cfg.Log.Debug("connection ended", "loop", c.Loop(), "slot", c.Slot(), "reason", err)
 	}
 	if f.s.draining.Load() {
+		if errors.Is(err, netloop.ErrLinger) || errors.Is(err, netloop.ErrClosed) {
+			f.s.counts.cut.Add(1)
+		}
 		select {
 		case f.s.idle <- struct{}{}:
 		default:

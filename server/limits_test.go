@@ -111,17 +111,21 @@ func fill(t *testing.T, s *Server, id string, enough func(Ledger) bool) (sent in
 	return sent
 }
 
-// stuck is for fill: messages are dropped and nothing is delivered, several times in a row, so that not even the kernel
-// takes any more.
-func stuck() func(Ledger) bool {
-	var last Ledger
-	rounds := 0
+// stuck is for fill: of a whole round nothing was delivered, and nothing is for a while, so not even the kernel takes more.
+func stuck(s *Server) func(Ledger) bool {
+	last, since := s.Stats().Ledger, time.Now()
 	return func(l Ledger) bool {
-		if l.Delivered != last.Delivered || l.Dropped == last.Dropped || l.Pending == 0 {
-			rounds = 0
+		idle := l.Delivered == last.Delivered && l.Dropped > last.Dropped
+		pause := max(time.Millisecond, time.Since(since)/10) // longer where everything takes longer
+		for range 30 {
+			if !idle {
+				break
+			}
+			time.Sleep(pause)
+			idle = s.Stats().Ledger.Delivered == l.Delivered
 		}
-		last, rounds = l, rounds+1
-		return rounds > 5
+		last, since = l, time.Now()
+		return idle
 	}
 }
 
@@ -130,7 +134,7 @@ func TestSlowDrop(t *testing.T) {
 		s := start(t, Config{Engine: engine, MaxPending: 100_000, SlowPolicy: SlowDrop})
 		slow, good := dialTo(t, s.Comet().String(), 4<<10), dial(t, s).stream("2")
 		slow.stream("1")
-		sent := fill(t, s, "1", stuck())
+		sent := fill(t, s, "1", stuck(s))
 		publish(t, s, "2\tnot your fault\n")
 		good.wantMessage(1, "not your fault")
 		l := s.Stats().Ledger

@@ -112,7 +112,7 @@ type proof struct {
 func (p *proof) open() {
 	p.kinds, p.sent, p.sentAll = map[string]kind{}, map[string]map[string]int{}, map[kind]int64{}
 	rnd := rand.New(rand.NewPCG(1, 1))
-	for k, n := range map[kind]int{good: 12, late: 2, never: 1, vanish: 16, nobody: 4} {
+	for k, n := range map[kind]int{good: 12, late: 1, never: 1, vanish: 16, nobody: 4} {
 		if !p.vanish && (k == never || k == vanish) {
 			continue
 		}
@@ -167,7 +167,7 @@ func (p *proof) fillSlow() {
 		if k := p.kinds[id]; k != late && k != never {
 			continue
 		}
-		enough := stuck()
+		enough := stuck(p.s)
 		if p.s.cfg.SlowPolicy == SlowClose {
 			offline := p.s.Stats().Ledger.Offline
 			enough = func(l Ledger) bool { return l.Offline > offline }
@@ -215,7 +215,7 @@ func (w *writer) message() (id, text string) {
 	w.p.booked(w.name, id, 1)
 	text = fmt.Sprintf("%s.%d", w.name, w.numbers[id])
 	if k := w.p.kinds[id]; k == late || k == never {
-		text += strings.Repeat("m", w.rnd.IntN(20_000))
+		text += strings.Repeat("m", w.rnd.IntN(4000))
 	}
 	return id, text
 }

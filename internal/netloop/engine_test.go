@@ -192,7 +192,7 @@ func TestPendingIsBoundedAndUnsentIsTold(t *testing.T) {
 		c := recv(t, opened)
 		msg := make([]byte, 10_000)
 		// Until the kernel takes no more: writes are refused, and none of the others has left for a while.
-		for last, still := -1, 0; still < 10; time.Sleep(time.Millisecond) {
+		for last, still := -1, 0; still < 30; time.Sleep(time.Millisecond) {
 			ch := make(chan int, 1)
 			e.Do(0, func(l Loop) {
 				for range 50 {

@@ -54,7 +54,7 @@ func TestRestart(t *testing.T) {
 		t.Errorf("confirmed without NATS: %+v, %v", c, err)
 	}
 
-	e = embed(t, EmbedConfig{Listen: address})
+	embed(t, EmbedConfig{Listen: address})
 	for _, n := range []*node{a, b} {
 		until(t, "it is back", func() bool { return n.Ready() == nil })
 	}
