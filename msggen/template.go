@@ -19,7 +19,6 @@ type template struct {
 	head []segment // from the request line on, up to where Content-Length stands or the empty line
 	body []segment
 	long bool // there is a body, if an empty one
-	mute bool // answers have no body: HEAD (RFC 9110 section 9.3.2)
 }
 
 // segment is a piece of a template: text, or a placeholder.
