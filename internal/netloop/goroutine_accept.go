@@ -1,0 +1,130 @@
+package netloop
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// This file is how the goroutine engine listens, accepts and ends; goroutine.go has its loops and connections.
+
+// Listen implements Engine.
+func (e *goEngine) Listen(addr string) (netip.AddrPort, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	tl := ln.(*net.TCPListener)
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		ln.Close()
+		return netip.AddrPort{}, ErrClosed
+	}
+	e.listeners = append(e.listeners, tl)
+	e.accepting.Add(1)
+	e.mu.Unlock()
+	e.all.Go(func() { e.accept(tl) })
+	ap := tl.Addr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}
+
+// accept serves one listener until StopListening has set its deadline and its queue is empty.
+func (e *goEngine) accept(ln *net.TCPListener) {
+	defer e.accepting.Done()
+	defer ln.Close()
+	for {
+		nc, err := ln.AcceptTCP()
+		switch {
+		case err == nil:
+			l := e.nextLoop()
+			l.inTurn(func() {
+				if l.closed {
+					nc.Close()
+					return
+				}
+				gc := &goConn{nc: nc}
+				l.start(l.adopt(stateOpen, gc), gc)
+			})
+		case errors.Is(err, net.ErrClosed) || isTimeout(err):
+			return
+		case errors.Is(err, syscall.ECONNABORTED):
+		default:
+			e.log.print(e.loops[0].clock(), "accept: "+err.Error()+"; trying again in "+acceptRest.String())
+			select {
+			case <-time.After(acceptRest):
+			case <-e.quit:
+				return
+			}
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+func (e *goEngine) nextLoop() *goLoop {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.turnOf++
+	return e.loops[e.turnOf%len(e.loops)]
+}
+
+// StopListening implements Engine.
+func (e *goEngine) StopListening() {
+	const empty = 10 * time.Millisecond // how long an accept queue must give nothing to count as empty
+	e.mu.Lock()
+	for _, ln := range e.listeners {
+		ln.SetDeadline(time.Now().Add(empty))
+	}
+	e.listeners = nil
+	e.mu.Unlock()
+	e.accepting.Wait()
+}
+
+// Loops implements Engine.
+func (e *goEngine) Loops() int { return len(e.loops) }
+
+// Post implements Engine.
+func (e *goEngine) Post(c Conn, b []byte, tag uint64) bool {
+	return e.loops[c.Loop()%len(e.loops)].post(c, b, tag)
+}
+
+// Flush implements Engine.
+func (e *goEngine) Flush() {
+	for _, l := range e.loops {
+		l.kick()
+	}
+}
+
+// Do implements Engine.
+func (e *goEngine) Do(loop int, f func(Loop)) { e.loops[loop].do(f) }
+
+// Close implements Engine.
+func (e *goEngine) Close() error {
+	e.once.Do(func() {
+		close(e.quit)
+		e.mu.Lock()
+		e.closed = true
+		e.mu.Unlock()
+		e.StopListening()
+		for _, l := range e.loops {
+			l.mail.close()
+			l.inTurn(func() {
+				l.takeTurn() // tells about the last mail
+				l.Conns(func(c Conn) bool {
+					l.Close(c, ErrClosed)
+					return true
+				})
+				l.closed = true
+			})
+			l.wakeUp()
+		}
+		e.all.Wait()
+	})
+	return nil
+}
