@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -129,12 +130,18 @@ type drops struct {
 	mu   sync.Mutex
 	slow map[*nats.Subscription]bool
 	past uint64 // of subscriptions that are no more
+	told time.Time
 }
 
-func (d *drops) begins(sub *nats.Subscription) {
+// begins notes that sub drops messages, and tells whether that is worth a line in the log: one in ten seconds is.
+func (d *drops) begins(sub *nats.Subscription, now time.Time) (tell bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.slow[sub] = true
+	if tell = now.Sub(d.told) > 10*time.Second; tell {
+		d.told = now
+	}
+	return tell
 }
 
 // forget is called before sub ends.

@@ -97,8 +97,9 @@ func (r *Router) observe() error {
 	})
 	r.nc.SetErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrSlowConsumer) && sub != nil {
-			r.drops.begins(sub)
-			r.cfg.Log.Debug("cluster: messages are dropped, too many wait", "subject", sub.Subject, "pending", cap(r.in))
+			if r.drops.begins(sub, time.Now()) {
+				r.cfg.Log.Warn("cluster: too many messages wait here, further ones are dropped", "subject", sub.Subject, "pending", cap(r.in))
+			}
 			return
 		}
 		r.cfg.Log.Error("cluster: NATS", "error", err)
