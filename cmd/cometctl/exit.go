@@ -69,7 +69,7 @@ func codeOf(err error) exitCode {
 // one line that says where help is.
 func printError(w io.Writer, cmd *cobra.Command, err error) {
 	text := strings.TrimRight(err.Error(), "\n")
-	text = strings.TrimPrefix(text, cmd.Name()+": ")
+	text = strings.TrimPrefix(strings.TrimPrefix(text, cmd.Name()+": "), "server: ") // serve's package
 	fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), text)
 	if codeOf(err) == exitUsage {
 		fmt.Fprintf(w, "Run '%s --help' for usage.\n", cmd.CommandPath())
