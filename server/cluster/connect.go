@@ -16,11 +16,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// How Connect's connections watch over themselves. A server that does not answer is given up after 2 to 6 seconds and another one
+// How Connect's connections watch over themselves. A server that does not answer is given up after 6 to 8 seconds and another one
 // (or the same) tried every quarter of a second: subscriptions are whole again well within five seconds of a repair.
 const (
 	pingEvery    = 2 * time.Second
-	pingsMissed  = 2
+	pingsMissed  = 3
 	dialTimeout  = 2 * time.Second
 	DefaultRetry = 250 * time.Millisecond // of ConnectConfig.Retry
 )

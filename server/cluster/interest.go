@@ -55,10 +55,15 @@ func (c *changes) len() int {
 	return len(c.list)
 }
 
+// stride is how far tend runs ahead of NATS. Without a bound, the answer to nats.go's ping would wait behind a million logins, and
+// the connection be given up as dead.
+const stride = 4096
+
 // tend keeps the subscriptions in step with the ids that are held. It never acts on what a change was, but on what is true
 // now: the last change of an id comes after its last login or logout, so that in the end the two agree.
 func (r *Router) tend() {
 	subs := map[string]*nats.Subscription{} // by subject, whose text they share
+	ahead := 0                              // subscriptions that NATS may not have read yet
 	var batch []change
 	for {
 		select {
@@ -77,6 +82,10 @@ func (r *Router) tend() {
 					return
 				}
 				r.cfg.Log.Error("cluster: subscription", "id", ch.id, "error", err)
+			}
+			if ahead++; ahead >= stride && r.nc.IsConnected() {
+				_ = r.nc.FlushTimeout(r.cfg.Confirm)
+				ahead = 0
 			}
 		}
 	}
