@@ -2,9 +2,11 @@ package flood
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 )
@@ -46,7 +48,11 @@ func newOrigins(sources []netip.Prefix, t *Targets, start uint64) (origins, erro
 	for _, p := range sources {
 		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(nth(p, 0), 0)))
 		if err != nil {
-			return o, fmt.Errorf("flood: the source %s is no address of this machine: %w", nth(p, 0), err)
+			var system *os.SyscallError
+			if errors.As(err, &system) {
+				err = system.Err // how it was tried helps nobody
+			}
+			return o, fmt.Errorf("flood: the source %s is no address of this machine (%w); name one that it has, or leave out --source", nth(p, 0), err)
 		}
 		c.Close()
 		if p.Addr().Is4() {

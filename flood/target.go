@@ -56,6 +56,7 @@ type part struct {
 	host           uint32 // template: all that follows
 	prefix, suffix string
 	from           uint64
+	width          uint8 // of each number, with zeros in front
 }
 
 // SourceError says what is wrong with a source of URLs, and where.
@@ -78,7 +79,7 @@ func (e *SourceError) Unwrap() error { return e.Err }
 
 // LoadTargets reads all sources and checks every URL, before anything is opened. A source is a URL or a template (it
 // contains "://"), "-" for stdin, or the name of a file with a URL a line, where blank lines and lines that begin with #
-// are skipped. A template has one range in its path: {1..10000}. Every error is a *SourceError.
+// are skipped. A template has one range in its path: {1..10000}, or {00001..10000} for numbers of one length. Every error is a *SourceError.
 func LoadTargets(sources []string, stdin io.Reader, rules Rules) (*Targets, error) {
 	l := &loader{rules: rules, hosts: map[string]uint32{}, t: &Targets{}}
 	for _, s := range sources {
@@ -102,7 +103,7 @@ func (t *Targets) AppendRequest(dst []byte, i int) []byte {
 	dst = append(dst, "GET "...)
 	if p.template {
 		dst = append(dst, p.prefix...)
-		dst = appendUint(dst, p.from+uint64(i-p.first))
+		dst = appendNumber(dst, p.from+uint64(i-p.first), p.width)
 		dst = append(dst, p.suffix...)
 	} else {
 		at := p.line + i - p.first
@@ -200,7 +201,7 @@ func (l *loader) add(url []byte) error {
 	}
 	if u.template {
 		t.parts = append(t.parts, part{first: t.n, template: true, host: h,
-			prefix: string(u.prefix), suffix: string(u.suffix), from: u.from})
+			prefix: string(u.prefix), suffix: string(u.suffix), from: u.from, width: u.width})
 		t.n += int(u.count)
 		return nil
 	}

@@ -27,6 +27,7 @@ type parsedURL struct {
 	prefix, suffix []byte // without a template, prefix is the whole path
 	template       bool
 	from, count    uint64 // template: its numbers; count is 1 otherwise
+	width          uint8  // template: digits of each number at least, with zeros in front
 }
 
 // parseURL takes an http URL (RFC 9110 section 4.2.1) apart, as far as a request needs it: authority, and path with
@@ -94,18 +95,25 @@ func (u *parsedURL) parseRange() error {
 	if first > last {
 		return fmt.Errorf("has the range {%d..%d}, which ends before it begins", first, last)
 	}
+	if padded(from) || padded(to) {
+		u.width = uint8(max(len(from), len(to)))
+	}
 	u.template, u.prefix, u.suffix = true, before, after
 	u.from, u.count = first, last-first+1
 	return nil
 }
 
-// parseNumber accepts a decimal number below 2^53 without sign and leading zeros: as it is read, it is written.
+// parseNumber accepts a decimal number below 2^53 without sign, of no more digits than a uint64 can have.
 func parseNumber(b []byte) (uint64, error) {
-	if len(b) == 0 || b[0] == '+' || len(b) > 1 && b[0] == '0' {
+	if len(b) == 0 || len(b) > 20 || b[0] == '+' {
 		return 0, errRange
 	}
 	return strconv.ParseUint(string(b), 10, 53)
 }
+
+// padded reports whether a number has leading zeros. One such end gives every number of the range the length of the
+// longer end, as in bash.
+func padded(b []byte) bool { return len(b) > 1 && b[0] == '0' }
 
 // splitAuthority splits "host:port", "host" or "[v6]:port"; the port is 80 by default.
 func splitAuthority(a string) (name string, port uint16, err error) {
@@ -127,7 +135,15 @@ func splitAuthority(a string) (name string, port uint16, err error) {
 	return name, uint16(n), nil
 }
 
-func appendUint(dst []byte, n uint64) []byte { return strconv.AppendUint(dst, n, 10) }
+// appendNumber appends n with as many zeros in front as width digits need.
+func appendNumber(dst []byte, n uint64, width uint8) []byte {
+	for limit := uint64(10); width > 1; width, limit = width-1, limit*10 {
+		if n < limit {
+			return strconv.AppendUint(append(dst, "00000000000000000000"[:width-1]...), n, 10)
+		}
+	}
+	return strconv.AppendUint(dst, n, 10)
+}
 
 // quote shows the beginning of what should have been a URL, on one line.
 func quote(b []byte) string {

@@ -39,7 +39,8 @@ func newFloodCmd(s streams) *cobra.Command {
 		Long: `flood opens one connection for each URL and holds it, as the article's floodtest did,
 and counts and times what comes. The URLs come from a file (one a line; blank lines
 and lines that begin with # are skipped), from stdin (-), or from a template with one
-range, such as http://127.0.0.1:8000/test/{1..10000}.
+range, such as http://127.0.0.1:8000/test/{1..10000}; {00001..10000} gives all numbers
+five digits.
 
 All URLs are checked before the first connection is opened. Connections are opened as
 fast as --in-flight handshakes at a time allow, or one each --interval, or at a --rate.
