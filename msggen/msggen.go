@@ -65,8 +65,8 @@ var ErrIncomplete = errors.New("not every message was accepted")
 
 // Config says what to send, when, and where to. To and IDs are required; the zero value of every other field has a meaning.
 type Config struct {
-	// To is the server's POST /send, "http://127.0.0.1:8001/send", which takes a stream; only http. With a method in front of
-	// it, or a placeholder in it, it is any server's: each message is a request of its own, as Header and Body shape it.
+	// To is the server's POST /send, "http://127.0.0.1:8001/send", which takes a stream; only http. Without a path, /send is
+	// meant. With a method in front of it, or a placeholder in it, it is any server's: each message is a request of its own, as Header and Body shape it.
 	To          string
 	AllowRemote bool // without it, To must be a loopback address
 
@@ -97,7 +97,8 @@ type Config struct {
 	Sleep func(time.Duration)
 }
 
-// Check reports what is wrong with the configuration, naming the value and the way out, before anything is opened.
+// Check reports what is wrong with the configuration, naming the value, as a flag of its field's name, and the way out,
+// before anything is opened.
 func (c *Config) Check() error {
 	if err := c.checkTo(); err != nil {
 		return err
@@ -105,19 +106,18 @@ func (c *Config) Check() error {
 	workers := max(c.Workers, 1)
 	switch {
 	case c.Workers < 0 || c.Workers > MaxWorkers:
-		return fmt.Errorf("%d workers: there must be 1 to %d", c.Workers, MaxWorkers)
+		return fmt.Errorf("--workers %d: there must be 1 to %d", c.Workers, MaxWorkers)
 	case c.IDs < 1:
-		return fmt.Errorf("%d ids: messages go to the ids 1 to N, N must be at least 1", c.IDs)
+		return fmt.Errorf("--ids %d: messages go to the ids 1 to N, N must be at least 1", c.IDs)
 	case c.IDs > maxSequences/workers:
-		return fmt.Errorf("%d ids with %d workers: their sequence numbers would take more than 4 GiB; "+
+		return fmt.Errorf("--ids %d with %d workers: their sequence numbers would take more than 4 GiB; "+
 			"at most %d ids with so many workers", c.IDs, workers, maxSequences/workers)
 	case c.Duration < 0:
-		return fmt.Errorf("a duration of %v: it must be positive, or 0 for no limit", c.Duration)
+		return fmt.Errorf("--duration %v: it must be positive, or 0 for no limit", c.Duration)
 	case c.Size < 0 || c.Size > MaxSize:
-		return fmt.Errorf("messages of %d bytes: the size must be %d to %d, or 0 for as long as they come out",
-			c.Size, c.minSize(), MaxSize)
+		return fmt.Errorf("--size %d: give at most %d bytes, or 0 for messages as long as they come out", c.Size, MaxSize)
 	case c.Size > 0 && c.Size < c.minSize():
-		return fmt.Errorf("messages of %d bytes: number and stamp need %d bytes here", c.Size, c.minSize())
+		return fmt.Errorf("--size %d: number and stamp need %d bytes here", c.Size, c.minSize())
 	}
 	return nil
 }
@@ -126,18 +126,21 @@ func (c *Config) Check() error {
 func (c *Config) checkTo() error {
 	if !isTemplate(c.To) {
 		if len(c.Header) > 0 || c.Body != nil || c.Connections != 0 || c.Pipeline != 0 {
-			return fmt.Errorf("target %q takes a stream: headers, a body, connections and a pipeline go with one request per message; "+
+			return fmt.Errorf("--to %q takes a stream: headers, a body, connections and a pipeline go with one request per message; "+
 				"put a method in front, such as POST %s/{id}", c.To, c.To)
 		}
-		return CheckTarget(c.To, c.AllowRemote)
+		if err := CheckTarget(c.To, c.AllowRemote); err != nil {
+			return fmt.Errorf("--to %w", err)
+		}
+		return nil
 	}
 	switch workers := max(c.Workers, 1); {
 	case c.Connections < 0 || c.Connections > MaxWorkers:
-		return fmt.Errorf("%d connections: there must be 1 to %d", c.Connections, MaxWorkers)
+		return fmt.Errorf("--connections %d: there must be 1 to %d", c.Connections, MaxWorkers)
 	case c.Connections > 0 && c.Connections < workers:
-		return fmt.Errorf("%d connections for %d workers: each worker needs one at least", c.Connections, workers)
+		return fmt.Errorf("--connections %d for %d workers: each worker needs one at least", c.Connections, workers)
 	case c.Pipeline < 0 || c.Pipeline > MaxPipeline:
-		return fmt.Errorf("a pipeline of %d requests: it must be 1 (none) to %d", c.Pipeline, MaxPipeline)
+		return fmt.Errorf("--pipeline %d: it must be 1 (none) to %d", c.Pipeline, MaxPipeline)
 	}
 	_, err := parseTemplate(c)
 	return err
@@ -180,11 +183,11 @@ func (c *Config) minSize() int {
 func CheckTarget(to string, allowRemote bool) error {
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil {
-		return fmt.Errorf("target %q: it must be an http URL such as http://127.0.0.1:8001/send", to)
+		return fmt.Errorf("%q: it must be an http URL such as http://127.0.0.1:8001/send", to)
 	}
 	loopback := net.ParseIP(u.Hostname()).IsLoopback() || strings.EqualFold(u.Hostname(), "localhost")
 	if !loopback && !allowRemote {
-		return fmt.Errorf("target %q is not a loopback address: sending there needs --allow-remote", to)
+		return fmt.Errorf("%q is not a loopback address: sending there needs --allow-remote", to)
 	}
 	return nil
 }

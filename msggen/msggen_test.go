@@ -35,16 +35,16 @@ func TestCheck(t *testing.T) {
 		{"empty", func(c *Config) { c.To = "" }, "http URL"},
 		{"control byte", func(c *Config) { c.To = "http://127.0.0.1/se\rnd" }, "http URL"},
 		{"user", func(c *Config) { c.To = "http://me:secret@127.0.0.1/send" }, "http URL"},
-		{"no ids", func(c *Config) { c.IDs = 0 }, "0 ids"},
-		{"negative ids", func(c *Config) { c.IDs = -3 }, "-3 ids"},
+		{"no ids", func(c *Config) { c.IDs = 0 }, "--ids 0: "},
+		{"negative ids", func(c *Config) { c.IDs = -3 }, "--ids -3: "},
 		{"too many ids", func(c *Config) { c.IDs, c.Workers = 1<<30, 2 }, "at most 536870912 ids"},
-		{"negative workers", func(c *Config) { c.Workers = -1 }, "-1 workers"},
-		{"too many workers", func(c *Config) { c.Workers = 10_001 }, "10001 workers"},
+		{"negative workers", func(c *Config) { c.Workers = -1 }, "--workers -1: there must be 1 to 10000"},
+		{"too many workers", func(c *Config) { c.Workers = 10_001 }, "--workers 10001: "},
 		{"most workers", func(c *Config) { c.Workers = 10_000 }, ""},
-		{"negative duration", func(c *Config) { c.Duration = -time.Second }, "-1s"},
-		{"negative size", func(c *Config) { c.Size = -1 }, "-1 bytes"},
-		{"small size", func(c *Config) { c.Size = 20 }, "messages of 20 bytes"},
-		{"huge size", func(c *Config) { c.Size = MaxSize + 1 }, "1048577"},
+		{"negative duration", func(c *Config) { c.Duration = -time.Second }, "--duration -1s: "},
+		{"negative size", func(c *Config) { c.Size = -1 }, "--size -1: give at most"},
+		{"small size", func(c *Config) { c.Size = 20 }, "--size 20: number and stamp need"},
+		{"huge size", func(c *Config) { c.Size = MaxSize + 1 }, "--size 1048577: give at most 1048576"},
 	}
 	for _, tt := range tests {
 		cfg := good
@@ -61,6 +61,25 @@ func TestCheck(t *testing.T) {
 			if _, err := Run(t.Context(), cfg); err == nil {
 				t.Errorf("%s: it ran", tt.name)
 			}
+		}
+	}
+}
+
+// The URL of the bundled server will do; every other path is taken as it stands.
+func TestTargetWithoutPath(t *testing.T) {
+	for to, want := range map[string]string{
+		"http://127.0.0.1:8001":         "/send",
+		"http://127.0.0.1:8001/":        "/send",
+		"http://127.0.0.1:8001/send":    "/send",
+		"http://127.0.0.1:8001/a%2Fb?c": "/a%2Fb?c",
+	} {
+		r := &run{cfg: Config{To: to, IDs: 1}}
+		if err := r.cfg.Check(); err != nil {
+			t.Fatal(err)
+		}
+		r.aim()
+		if line, _, _ := strings.Cut(string(r.head), "\r\n"); line != "POST "+want+" HTTP/1.1" || r.addr != "127.0.0.1:8001" {
+			t.Errorf("%s asks %s: %s, want %s", to, r.addr, line, want)
 		}
 	}
 }

@@ -55,7 +55,8 @@ type run struct {
 	mu     sync.Mutex
 	lag    *hdrhistogram.Histogram // µs from due to written
 	ledger Ledger                  // sum of the answers
-	err    error                   // the last that went wrong with a connection or a line
+	first  error                   // that went wrong with a connection or a line
+	last   error                   // the same
 	fatal  error                   // what makes going on pointless
 }
 
@@ -143,6 +144,9 @@ func (r *run) aim() {
 		return
 	}
 	target, _ := url.Parse(r.cfg.To)
+	if target.Path == "" || target.Path == "/" {
+		target.Path = "/send" // no server takes messages at its root
+	}
 	r.addr = address(target)
 	r.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: cometctl-msggen\r\n"+
 		"Content-Type: text/tab-separated-values\r\nTransfer-Encoding: chunked\r\n\r\n", target.RequestURI(), target.Host)
@@ -279,8 +283,14 @@ func (r *run) confirm(messages uint64, a answer) {
 	defer r.mu.Unlock()
 	r.ledger.add(a.Ledger)
 	if len(a.Errors) > 0 {
-		r.err = fmt.Errorf("the server refused a line: %s", a.Errors[0].Error)
+		r.note(fmt.Errorf("the server refused a line: %s", a.Errors[0].Error))
 	}
+}
+
+// note keeps what went wrong. The first is what cost messages, the last may only be what came of it, such as a refused
+// reconnect. Its caller has the lock.
+func (r *run) note(err error) {
+	r.first, r.last = cmp.Or(r.first, err), err
 }
 
 // refused judges an answer that confirms nothing. What the server may do better next time ends the connection only; an
@@ -303,7 +313,7 @@ func (r *run) refused(status int, err error) error {
 func (r *run) broke(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.err = err
+	r.note(err)
 }
 
 // watch tells the progress and gives the run up when it must not go on. It returns the time at which the run was told to
@@ -378,8 +388,13 @@ func (r *run) incomplete(res Result, workers []*worker) error {
 	}
 	err := fmt.Errorf("msggen: %w: %d unconfirmed, %d refused as bad, %d never sent",
 		ErrIncomplete, res.Unconfirmed, res.Bad, res.Unsent)
-	if cause := cmp.Or(r.fatal, r.err); cause != nil {
-		err = fmt.Errorf("%w; last: %w", err, cause)
+	switch {
+	case r.fatal != nil:
+		return fmt.Errorf("%w; %w", err, r.fatal)
+	case r.first == nil:
+		return err
+	case r.last.Error() == r.first.Error():
+		return fmt.Errorf("%w; %w", err, r.first)
 	}
-	return err
+	return fmt.Errorf("%w; first: %w; last: %w", err, r.first, r.last)
 }

@@ -180,7 +180,11 @@ func TestServerGoesAwayAndReturns(t *testing.T) {
 			}()
 			res, err := Run(t.Context(), cfg)
 			if !errors.Is(err, ErrIncomplete) {
-				t.Errorf("%d workers: messages of a broken request are unconfirmed, yet the error is %v", workers, err)
+				t.Fatalf("%d workers: messages of a broken request are unconfirmed, yet the error is %v", workers, err)
+			}
+			cost, after, ok := strings.Cut(err.Error(), "; last: ")
+			if !ok || !strings.Contains(cost, "; first: ") || !strings.Contains(after, "connection refused") {
+				t.Errorf("%d workers: %v, want the end that cost messages before the refused reconnects", workers, err)
 			}
 			balanced(t, res)
 			if res.Sent != 20_000 || res.Unsent != 0 {

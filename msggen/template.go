@@ -53,18 +53,18 @@ func parseTemplate(c *Config) (*template, error) {
 	if words := strings.Fields(c.To); len(words) == 2 {
 		method, address = words[0], words[1]
 	} else if len(words) > 2 {
-		return nil, fmt.Errorf("target %q has spaces in its URL: write METHOD URL, and %%20 for a space", c.To)
+		return nil, fmt.Errorf("--to %q has spaces in its URL: write METHOD URL, and %%20 for a space", c.To)
 	}
 	t := &template{}
 	target, err := t.locate(address, c.AllowRemote)
 	if err != nil {
-		return nil, fmt.Errorf("target %q: %w", c.To, err)
+		return nil, fmt.Errorf("--to %q: %w", c.To, err)
 	}
 	if method == "HEAD" || method == "CONNECT" {
-		return nil, fmt.Errorf("target %q: answers to %s have a framing of their own, which is not read here; use GET or POST", c.To, method)
+		return nil, fmt.Errorf("--to %q: answers to %s have a framing of their own, which is not read here; use GET or POST", c.To, method)
 	}
 	if err := checkHead([]byte(method + " / HTTP/1.0\r\n\r\n")); err != nil {
-		return nil, fmt.Errorf("target %q: %.40q is no method; write METHOD URL, such as POST http://127.0.0.1:8010/send/{id}", c.To, method)
+		return nil, fmt.Errorf("--to %q: %.40q is no method; write METHOD URL, such as POST http://127.0.0.1:8010/send/{id}", c.To, method)
 	}
 	t.head = append([]segment{{text: method + " "}}, target...)
 	if err := t.fields(c.Header); err != nil {
@@ -78,10 +78,10 @@ func parseTemplate(c *Config) (*template, error) {
 		text, t.long = "{msg}", true
 	}
 	if t.body, err = parseSegments(text); err != nil {
-		return nil, fmt.Errorf("body %.80q: %w", text, err)
+		return nil, fmt.Errorf("--body %.80q: %w", text, err)
 	}
 	if !slices.ContainsFunc(slices.Concat(t.head, t.body), func(s segment) bool { return s.place > placeID }) {
-		return nil, fmt.Errorf("target %q: %w", c.To, errNoMessage)
+		return nil, fmt.Errorf("--to %q: %w", c.To, errNoMessage)
 	}
 	t.head = join(t.head)
 	// What is left to find out, wire finds: bytes of a target, the length of a head, a field that stands there twice.
@@ -89,7 +89,7 @@ func parseTemplate(c *Config) (*template, error) {
 	s.take([]byte("1"), []byte("Fake message Num = 1 ~1.1.1.1~"))
 	sample := t.append(nil, &s)
 	if err := checkHead(sample[:strings.Index(string(sample), "\r\n\r\n")+4]); err != nil {
-		return nil, fmt.Errorf("target %q: no request can be made of it: %w", c.To, err)
+		return nil, fmt.Errorf("--to %q: no request can be made of it: %w", c.To, err)
 	}
 	return t, nil
 }
@@ -147,7 +147,7 @@ func (t *template) fields(fields []string) error {
 	for _, f := range fields {
 		name, value, err := checkField(f)
 		if err != nil {
-			return fmt.Errorf("header %.80q: %w", f, err)
+			return fmt.Errorf("--header %.80q: %w", f, err)
 		}
 		switch strings.ToLower(name) {
 		case "host":
@@ -157,7 +157,7 @@ func (t *template) fields(fields []string) error {
 		}
 		parts, err := parseSegments(value)
 		if err != nil {
-			return fmt.Errorf("header %.80q: %w", f, err)
+			return fmt.Errorf("--header %.80q: %w", f, err)
 		}
 		given = append(given, segment{text: name + ": "})
 		given = append(given, parts...)

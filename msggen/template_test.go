@@ -154,11 +154,11 @@ func TestTemplateOnly(t *testing.T) {
 		}
 	}
 	for want, c := range map[string]Config{
-		"-1 connections":                {Connections: -1},
-		"10001 connections":             {Connections: 10_001},
-		"2 connections for 3 workers":   {Connections: 2, Workers: 3},
-		"a pipeline of -1 requests":     {Pipeline: -1},
-		"a pipeline of 65537 requests:": {Pipeline: MaxPipeline + 1},
+		"--connections -1:":             {Connections: -1},
+		"--connections 10001:":          {Connections: 10_001},
+		"--connections 2 for 3 workers": {Connections: 2, Workers: 3},
+		"--pipeline -1: it must be 1":   {Pipeline: -1},
+		"--pipeline 65537: it must":     {Pipeline: MaxPipeline + 1},
 	} {
 		c.To, c.IDs = "POST http://127.0.0.1/{id}", 1
 		if err := c.Check(); err == nil || !strings.Contains(err.Error(), want) {

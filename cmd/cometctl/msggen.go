@@ -84,7 +84,7 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 	f.IntVar(&o.cfg.IDs, "ids", 10_000, "messages go to the ids 1 to N, uniformly")
 	f.Uint64Var(&o.cfg.Seed, "seed", 1, "of the random ids")
 	f.IntVar(&o.cfg.Size, "size", 0, "pad messages to so many bytes, the stamp included; 0 is as they come")
-	f.StringVar(&o.cfg.To, "to", "http://127.0.0.1:8001/send", "`URL` of the server's POST /send, or METHOD URL of any server, with {id} and {msg_url} in it")
+	f.StringVar(&o.cfg.To, "to", "http://127.0.0.1:8001/send", "`URL` of the server's POST /send (the path may be left out), or METHOD URL of any server, with {id} and {msg_url} in it")
 	f.StringArrayVarP(&o.cfg.Header, "header", "H", nil, "with METHOD URL: a `field` of each request, such as 'Content-Type: text/plain'; may be given several times")
 	f.StringVar(&o.body, "body", "", "with METHOD URL: the `body` of each request (default {msg} for POST, PUT and PATCH, none for others)")
 	f.IntVar(&o.cfg.Connections, "connections", 0, "with METHOD URL: connections that are kept, of all workers together (default one each)")

@@ -60,7 +60,7 @@ func runSend(ctx context.Context, s streams, o sendOptions, id, message string) 
 		return usageErrorf("%s", strings.TrimPrefix(err.Error(), "router: "))
 	}
 	if err := msggen.CheckTarget(o.to, o.allowRemote); err != nil {
-		return usageErrorf("--to: %w", err)
+		return usageErrorf("--to %w", err)
 	}
 	if message == "-" {
 		b, err := io.ReadAll(io.LimitReader(s.in, sendMax+1))
