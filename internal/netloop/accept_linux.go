@@ -50,7 +50,7 @@ func (l *eloop) accept(i int) {
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			l.log.print(l.now, fmt.Sprintf("accept: %v; trying again in %v", e, acceptRest))
+			l.short.failed(e)
 			l.pauseListeners()
 			return
 		default: // EINTR, ECONNABORTED, EPERM of a firewall, network errors pending on the new socket: accept(2)
@@ -58,7 +58,7 @@ func (l *eloop) accept(i int) {
 		}
 		c, err := l.adopt(int32(fd), stateOpen)
 		if err != nil {
-			l.log.print(l.now, fmt.Sprintf("accept: %v", err))
+			l.short.failed(err)
 			l.pauseListeners()
 			return
 		}
@@ -142,6 +142,7 @@ func (e *epollEngine) Do(loop int, f func(Loop)) { e.loops[loop].do(f) }
 func (e *epollEngine) Close() error {
 	e.once.Do(func() {
 		e.StopListening()
+		e.short.close()
 		for _, l := range e.loops {
 			l.mail.close()
 		}

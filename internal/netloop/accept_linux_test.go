@@ -51,7 +51,7 @@ func TestOutOfDescriptors(t *testing.T) {
 				}
 			}()
 		}
-		if msg := awaitLine(t, lines, "log "); !strings.Contains(msg, "too many open files") || !strings.Contains(msg, "again in 100ms") {
+		if msg := awaitLine(t, lines, "log "); !strings.HasPrefix(msg, "accept: too many open files: connections wait") || !strings.Contains(msg, "ulimit -n") {
 			t.Errorf("it says %q", msg)
 		}
 		before := cpu(t, child.Process.Pid)
@@ -64,6 +64,10 @@ func TestOutOfDescriptors(t *testing.T) {
 		}
 		for range clients { // each that is served leaves, and so all get their turn
 			all[recv(t, served)].Close()
+		}
+		stdin.Close()
+		if rest, _ := io.ReadAll(lines); strings.Contains(string(rest), "\nlog accept: too many") {
+			t.Errorf("it says so again: %q", rest)
 		}
 	})
 }

@@ -30,14 +30,14 @@ type epollEngine struct {
 	loops []*eloop
 	done  sync.WaitGroup
 	once  sync.Once
-	log   limitedLog
+	short shortage
 }
 
 // eloop is a loop of the epoll engine: level-triggered, EPOLLOUT only while a backlog exists.
 type eloop struct {
 	core
 	cfg        *Config
-	log        *limitedLog
+	short      *shortage
 	ep         int
 	evfd       int
 	evmu       sync.RWMutex  // keeps evfd open while somebody writes to it
@@ -55,7 +55,7 @@ type eloop struct {
 }
 
 func newEpoll(cfg Config, h Handler) (Engine, error) {
-	e := &epollEngine{cfg: cfg, log: limitedLog{to: cfg.Log}}
+	e := &epollEngine{cfg: cfg, short: shortage{to: cfg.Log}}
 	clock := sinceNow()
 	for i := range cfg.Loops {
 		l, err := newELoop(e, i, h, clock)
@@ -83,7 +83,7 @@ func newELoop(e *epollEngine, index int, h Handler, clock func() time.Duration) 
 		unix.Close(ep)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	l := &eloop{sleepUntil: never, cfg: &e.cfg, log: &e.log, ep: ep, evfd: evfd,
+	l := &eloop{sleepUntil: never, cfg: &e.cfg, short: &e.short, ep: ep, evfd: evfd,
 		buf: make([]byte, e.cfg.ReadBuffer), events: make([]unix.EpollEvent, 512)}
 	l.core = core{h: h, self: l, index: index, clock: clock, run: l.borrowed, wake: l.wakeUp}
 	l.mail.init(e.cfg.MailboxSize)

@@ -17,7 +17,7 @@ import (
 type goEngine struct {
 	cfg   Config
 	loops []*goLoop
-	log   limitedLog
+	short shortage
 	all   sync.WaitGroup // every goroutine of the engine
 	once  sync.Once
 	quit  chan struct{}
@@ -49,7 +49,7 @@ type goConn struct {
 }
 
 func newGoroutine(cfg Config, h Handler) Engine {
-	e := &goEngine{cfg: cfg, log: limitedLog{to: cfg.Log}, quit: make(chan struct{})}
+	e := &goEngine{cfg: cfg, short: shortage{to: cfg.Log}, quit: make(chan struct{})}
 	clock := sinceNow()
 	for i := range cfg.Loops {
 		l := &goLoop{e: e, signal: make(chan struct{}, 1), sleepUntil: 1<<63 - 1}
@@ -210,6 +210,17 @@ func (l *goLoop) written(c Conn, gc *goConn, n int, err error) {
 
 func (g *goConn) pending() int { return g.writing.pending() + g.queued.pending() }
 
+// waiting is what stands behind the first pending write. That one does not count for the bound: the kernel would have been
+// asked to take it at once, were it not for the writer, and who reads shall not lose its second message for that.
+func (g *goConn) waiting() int {
+	for _, b := range []*backlog{&g.writing, &g.queued} {
+		if len(b.ends) > 0 {
+			return g.pending() - int(b.ends[0].n)
+		}
+	}
+	return 0
+}
+
 // Write implements Loop.
 func (l *goLoop) Write(c Conn, b []byte, tag uint32) bool {
 	r := l.live(c)
@@ -217,7 +228,7 @@ func (l *goLoop) Write(c Conn, b []byte, tag uint32) bool {
 		return false
 	}
 	gc := l.at(c.Slot())
-	if p := gc.pending(); p > 0 && p+len(b) > l.e.cfg.MaxPending {
+	if p := gc.waiting(); p > 0 && p+len(b) > l.e.cfg.MaxPending {
 		return false
 	}
 	gc.queue(b, tag)

@@ -1,6 +1,7 @@
 package netloop
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -12,7 +13,9 @@ import (
 
 // Listen implements Engine.
 func (e *goEngine) Listen(addr string) (netip.AddrPort, error) {
-	ln, err := net.Listen("tcp", addr)
+	lc := net.ListenConfig{Control: listenControl}
+	lc.SetMultipathTCP(false) // Go's default; such a listener does not pass its options on
+	ln, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -52,7 +55,7 @@ func (e *goEngine) accept(ln *net.TCPListener) {
 			return
 		case errors.Is(err, syscall.ECONNABORTED):
 		default:
-			e.log.print(e.loops[0].clock(), "accept: "+err.Error()+"; trying again in "+acceptRest.String())
+			e.short.failed(err)
 			select {
 			case <-time.After(acceptRest):
 			case <-e.quit:
@@ -112,6 +115,7 @@ func (e *goEngine) Close() error {
 		e.closed = true
 		e.mu.Unlock()
 		e.StopListening()
+		e.short.close()
 		for _, l := range e.loops {
 			l.mail.close()
 			l.inTurn(func() {

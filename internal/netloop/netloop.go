@@ -79,7 +79,7 @@ type Loop interface {
 	// Write queues a copy of b for c and sends it at the end of the turn, in one system call with all else that the turn
 	// writes to c. A tag other than 0 asks for the outcome: either Wrote or Unsent will be called with it. Write returns
 	// false, and queues nothing, when c has ended, or when c's pending output would exceed Config.MaxPending; an empty
-	// queue takes one write of any size.
+	// queue takes one write of any size. The goroutine engine counts only what stands behind the first pending write.
 	Write(c Conn, b []byte, tag uint32) bool
 	// Pending is the number of bytes that were written to c and not yet taken by the kernel.
 	Pending(c Conn) int
@@ -134,7 +134,7 @@ type Config struct {
 	MaxPending  int              // bound of a connection's pending output in bytes; default 256 KiB
 	MailboxSize int              // bound of a loop's mailbox in bytes, some 40 for each post included; default 2 MiB
 	Linger      time.Duration    // how long End waits for the peer; default 2 s
-	Log         func(msg string) // told about weather such as EMFILE at accept, at most once a second; default: nobody
+	Log         func(msg string) // told when a lack of descriptors or memory at accept begins and when it is over; default: nobody
 }
 
 // Errors that a Handler's Closed or an Engine's method returns; compare with errors.Is.

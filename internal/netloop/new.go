@@ -5,12 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
-	"sync"
 	"time"
 )
-
-// acceptRest is the pause after EMFILE and its like.
-const acceptRest = 100 * time.Millisecond
 
 // New makes an engine whose connections are told to h, and starts its loops. An unknown Config.Engine is ErrEngine.
 func New(cfg Config, h Handler) (Engine, error) {
@@ -73,24 +69,4 @@ func resolve(addr string) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(netip.IPv6Unspecified(), ap.Port()), nil
 	}
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
-}
-
-// limitedLog passes at most one message a second on: weather is worth a line, not a flood of them.
-type limitedLog struct {
-	to   func(string)
-	mu   sync.Mutex
-	last time.Duration
-	some bool
-}
-
-func (l *limitedLog) print(now time.Duration, msg string) {
-	l.mu.Lock()
-	skip := l.some && now-l.last < time.Second
-	if !skip {
-		l.last, l.some = now, true
-	}
-	l.mu.Unlock()
-	if !skip {
-		l.to(msg)
-	}
 }

@@ -2,8 +2,13 @@
 
 package netloop
 
-import "errors"
+import (
+	"errors"
+	"syscall"
+)
 
 const defaultEngine = "goroutine"
 
 func newEpoll(Config, Handler) (Engine, error) { return nil, errors.ErrUnsupported }
+
+func listenControl(_, _ string, _ syscall.RawConn) error { return nil }

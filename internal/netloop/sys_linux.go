@@ -143,6 +143,9 @@ func listenGroup(addr netip.AddrPort, n int) (fds []int32, bound netip.AddrPort,
 		if err == nil {
 			err = unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_NODELAY, 1) // accepted sockets inherit it
 		}
+		if err == nil {
+			err = limitUnsent(fd)
+		}
 		if err != nil {
 			return fds, bound, os.NewSyscallError("setsockopt", err)
 		}
@@ -164,6 +167,25 @@ func listenGroup(addr netip.AddrPort, n int) (fds []int32, bound netip.AddrPort,
 		}
 	}
 	return fds, addr, nil
+}
+
+// unsentMax is TCP_NOTSENT_LOWAT of accepted sockets: with so many bytes that were not sent yet, the kernel takes no more.
+// Otherwise a peer that does not read fills a send buffer of megabytes, and Config.MaxPending bounds only what comes on
+// top of it. What is on its way to the peer does not count, so a fast connection loses nothing.
+const unsentMax = 16 << 10
+
+// limitUnsent sets unsentMax on a listening socket; accepted sockets inherit it.
+func limitUnsent(fd int) error {
+	return unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_NOTSENT_LOWAT, unsentMax)
+}
+
+// listenControl is net.ListenConfig.Control of the goroutine engine.
+func listenControl(_, _ string, raw syscall.RawConn) error {
+	var err error
+	if gone := raw.Control(func(fd uintptr) { err = limitUnsent(int(fd)) }); gone != nil {
+		return gone
+	}
+	return os.NewSyscallError("setsockopt", err)
 }
 
 func localAddr(fd int) (netip.AddrPort, error) {
