@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,8 +30,11 @@ func TestStats(t *testing.T) {
 		}
 		want := "conns.accepted conns.bad conns.max conns.not_found conns.open conns.refused conns.slow conns.streams conns.timeout draining engine " +
 			"ledger.copies ledger.delivered ledger.dropped ledger.gone ledger.offline ledger.pending ledger.sent loops " +
-			"memory.gc_cycles memory.heap_bytes memory.idle_bytes memory.released_bytes memory.stacks_bytes memory.total_bytes pid " +
-			"router.ids router.logins router.sessions uptime_s"
+			"memory.gc_cycles memory.heap_bytes memory.idle_bytes memory.released_bytes memory.rss_bytes memory.stacks_bytes memory.total_bytes " +
+			"open_fds pid router.ids router.logins router.sessions uptime_s"
+		if runtime.GOOS != "linux" {
+			want = strings.NewReplacer("memory.rss_bytes ", "", "open_fds ", "").Replace(want)
+		}
 		if got := strings.Join(keys("", doc), " "); got != want {
 			t.Errorf("keys\n%s, want\n%s", got, want)
 		}
@@ -116,7 +120,14 @@ func TestMetrics(t *testing.T) {
 				t.Errorf("%s is %v (%t), want %v", name, got, ok, want)
 			}
 		}
-		if len(types) != 15 || samples[`cometctl_memory_bytes{class="total"}`] <= 0 || samples["cometctl_uptime_seconds"] <= 0 {
+		process := 0
+		if runtime.GOOS == "linux" {
+			process = 2
+			if samples["process_open_fds"] < 5 || samples["process_resident_memory_bytes"] < 1<<20 {
+				t.Errorf("the process has %v descriptors and %v bytes", samples["process_open_fds"], samples["process_resident_memory_bytes"])
+			}
+		}
+		if len(types) != 15+process || samples[`cometctl_memory_bytes{class="total"}`] <= 0 || samples["cometctl_uptime_seconds"] <= 0 {
 			t.Errorf("%d families: %v", len(types), samples)
 		}
 		if _, _, err := parseMetrics(a.body + a.body); err == nil {

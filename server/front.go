@@ -168,7 +168,7 @@ func (f *front) login(l netloop.Loop, c netloop.Conn, id []byte) {
 	cl.phase, cl.plain = phaseStream, fl.req.Minor == 0
 	l.SetDeadline(c, 0)
 	if err := f.s.router.Login(id, router.Session(c)); err != nil {
-		f.refuse(l, c, &wire.Error{Status: 500, Reason: err.Error()})
+		f.refuse(l, c, &wire.Error{Status: 500, Reason: plain(err)})
 		return
 	}
 	l.Write(c, fl.streamHead(l.Now(), cl.plain), 0)
@@ -181,7 +181,7 @@ func (f *front) refuse(l netloop.Loop, c netloop.Conn, err error) { f.finish(l, 
 
 func (f *front) refusal(err error) []byte {
 	f.s.counts.bad.Add(1)
-	bad := &wire.Error{Status: 400, Reason: err.Error()}
+	bad := &wire.Error{Status: 400, Reason: plain(err)}
 	errors.As(err, &bad)
 	return appendAnswer(nil, bad.Status, bad.Reason+"\n")
 }

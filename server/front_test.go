@@ -106,7 +106,7 @@ func TestRequests(t *testing.T) {
 				continue
 			}
 			body, err := io.ReadAll(resp.Body)
-			if resp.StatusCode != c.status || err != nil || !strings.Contains(string(body), c.says) {
+			if resp.StatusCode != c.status || err != nil || !strings.Contains(string(body), c.says) || inside.Match(body) {
 				t.Errorf("%.60q: %d %q (%v), want %d and %q", c.raw, resp.StatusCode, body, err, c.status, c.says)
 			}
 			if c.status != 200 && !resp.Close {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"cometctl/server/router"
@@ -84,7 +85,7 @@ func (s *Server) sendOne(w http.ResponseWriter, r *http.Request) {
 	p := s.newPublisher()
 	defer s.ledger.close(p.tag)
 	if err := p.send([]byte(r.PathValue("id")), msg); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		http.Error(w, plain(err), http.StatusBadRequest)
 		return
 	}
 	s.engine.Flush()
@@ -115,11 +116,14 @@ func parseTSV(line []byte) (id, msg []byte, err error) {
 }
 
 func parseJSON(line []byte) (id, msg []byte, err error) {
-	var m struct{ ID, Msg *string }
+	var m struct {
+		ID  *string `json:"id"`
+		Msg *string `json:"msg"`
+	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
-		return nil, nil, err
+		return nil, nil, jsonError(err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, nil, errors.New("more than one JSON object in a line")
@@ -128,6 +132,32 @@ func parseJSON(line []byte) (id, msg []byte, err error) {
 		return nil, nil, errors.New(`"id" and "msg" are both needed`)
 	}
 	return []byte(*m.ID), []byte(*m.Msg), nil
+}
+
+// jsonError says what is wrong with a line in the words of who wrote it, not in those of the struct that it should fill.
+func jsonError(err error) error {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return fmt.Errorf("%q must be a string, and is: %s", wrong.Field, wrong.Value)
+	case errors.As(err, &wrong):
+		return fmt.Errorf("the line must be a JSON object with \"id\" and \"msg\", and is: %s", wrong.Value)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errors.New("the JSON object has no end")
+	}
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return fmt.Errorf("%s is unknown; \"id\" and \"msg\" are all there is", field)
+	}
+	return fmt.Errorf("no JSON: %w", err)
+}
+
+// plain is an error's text for a client, who need not know which package found it.
+func plain(err error) string {
+	text := err.Error()
+	for _, name := range []string{"server: ", "router: ", "cluster: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return text
 }
 
 // sendStream is POST /send: lines are sent as they arrive, and the totals are told at the end.
@@ -218,7 +248,7 @@ func (p *publisher) line(n int64, line []byte, parse lineParser, t *totals) {
 func (t *totals) bad(line int64, err error) {
 	t.Bad++
 	if len(t.Errors) < namedLines {
-		t.Errors = append(t.Errors, badLine{line, err.Error()})
+		t.Errors = append(t.Errors, badLine{line, plain(err)})
 	}
 }
 

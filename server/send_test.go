@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func TestSendOne(t *testing.T) {
 			{"/send/a/b", "x", 404, ""},
 		} {
 			a := admin(t, s, "POST", c.path, "", strings.NewReader(c.body))
-			if a.status != c.status || !strings.Contains(a.body, c.says) {
+			if a.status != c.status || !strings.Contains(a.body, c.says) || inside.MatchString(a.body) {
 				t.Errorf("POST %.40s %.20q: %d %s, want %d %s", c.path, c.body, a.status, a.body, c.status, c.says)
 			}
 		}
@@ -49,6 +50,9 @@ func TestSendOne(t *testing.T) {
 		}
 	})
 }
+
+// inside are words of ours that say nothing to a client: packages, Go's types.
+var inside = regexp.MustCompile(`\b(router|server|wire|json|cluster): |Go |struct`)
 
 // streams is what lines become.
 var streams = []struct {
@@ -77,7 +81,11 @@ var streams = []struct {
 	{"bad NDJSON", "application/x-ndjson", `{"id":"1"}` + "\n" + `{"id":1,"msg":"x"}` + "\n" + `{"id":"1","msg":"x"}{"id":"1","msg":"y"}` + "\n" + `[]` + "\n" + `{"id":"1","msg":"x","more":1}` +
 		"\n" + `{"id":"1","msg":"x` + "\n" + `{"id":"1/","msg":"x"}` + "\n" + `{"id":"1","msg":"good"}`, []string{"good"}, totals{
 		Ledger: Ledger{Sent: 1, Copies: 1, Delivered: 1}, Bad: 7,
-		Errors: []badLine{{1, "both needed"}, {2, "number"}, {3, "more than one"}, {4, "array"}, {5, "more"}, {6, "unexpected"}, {7, "byte 2"}}}},
+		Errors: []badLine{{1, "both needed"}, {2, `"id" must be a string, and is: number`}, {3, "more than one"}, {4, `a JSON object with "id" and "msg", and is: array`},
+			{5, `"more" is unknown; "id"`}, {6, "has no end"}, {7, "byte 2"}}}},
+	{"worse NDJSON", "application/x-ndjson", `{"id":"1","msg":{}}` + "\n" + `id=1` + "\n" + `null` + "\n" + ` ` + "\n" + `{"id":true,"msg":"x"}` + "\n" + `{"ID":"1","Msg":"good"}`, []string{"good"}, totals{
+		Ledger: Ledger{Sent: 1, Copies: 1, Delivered: 1}, Bad: 5,
+		Errors: []badLine{{1, `"msg" must be a string, and is: object`}, {2, "no JSON: invalid character 'i'"}, {3, "both needed"}, {4, "has no end"}, {5, `"id" must be a string, and is: bool`}}}},
 }
 
 func TestSendStream(t *testing.T) {
@@ -99,7 +107,7 @@ func TestSendStream(t *testing.T) {
 				continue
 			}
 			for i, e := range c.want.Errors {
-				if got.Errors[i].Line != e.Line || !strings.Contains(got.Errors[i].Error, e.Error) {
+				if text := got.Errors[i].Error; got.Errors[i].Line != e.Line || !strings.Contains(text, e.Error) || inside.MatchString(text) {
 					t.Errorf("%s: %+v is named, want %+v", c.name, got.Errors[i], e)
 				}
 			}

@@ -20,6 +20,8 @@ type Stats struct {
 	Router   RouterStats `json:"router"`
 	Ledger   Ledger      `json:"ledger"`
 	Memory   MemoryStats `json:"memory"`
+	// OpenFiles is the number of descriptors that the process has open; absent where that is not known (not Linux).
+	OpenFiles int `json:"open_fds,omitempty"`
 }
 
 // ConnStats counts connections of the comet listener. All but Open only grow.
@@ -42,8 +44,7 @@ type RouterStats struct {
 	Logins   int64 `json:"logins"` // pairs of session and id
 }
 
-// MemoryStats is what the Go runtime says about the process's memory, in bytes. What the system counts as resident is
-// memlog's business.
+// MemoryStats is what the Go runtime says about the process's memory, and what of it the system holds as resident, in bytes.
 type MemoryStats struct {
 	Heap     uint64 `json:"heap_bytes"`     // live and not yet swept objects
 	Stacks   uint64 `json:"stacks_bytes"`   //
@@ -51,6 +52,7 @@ type MemoryStats struct {
 	Released uint64 `json:"released_bytes"` // given back to the system
 	Total    uint64 `json:"total_bytes"`    // mapped by the runtime, Released included
 	GCs      uint64 `json:"gc_cycles"`
+	Resident uint64 `json:"rss_bytes,omitempty"` // of the whole process; absent where it is not known (not Linux)
 }
 
 // Stats reads all counters, one after another: connections come and go meanwhile.
@@ -63,12 +65,12 @@ func (s *Server) Stats() Stats {
 			NotFound: s.counts.missed.Load(), Timeout: s.counts.late.Load(), Slow: s.counts.slow.Load()},
 		Router: RouterStats{Sessions: int64(r.Sessions), IDs: int64(r.IDs), Logins: int64(r.Logins)},
 		Ledger: s.ledger.read(),
-		Memory: readMemory(),
+		Memory: readMemory(), OpenFiles: openDescriptors(),
 	}
 }
 
 func readMemory() MemoryStats {
-	var m MemoryStats
+	m := MemoryStats{Resident: residentMemory()}
 	fields := []struct {
 		name string
 		to   *uint64
@@ -95,12 +97,13 @@ func readMemory() MemoryStats {
 func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	st := s.Stats()
 	var b bytes.Buffer
-	metric := func(name, kind, help string, rows ...any) {
-		fmt.Fprintf(&b, "# HELP cometctl_%s %s\n# TYPE cometctl_%s %s\n", name, help, name, kind)
+	family := func(name, kind, help string, rows ...any) {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 		for i := 0; i < len(rows); i += 2 {
-			fmt.Fprintf(&b, "cometctl_%s%s %v\n", name, rows[i], rows[i+1])
+			fmt.Fprintf(&b, "%s%s %v\n", name, rows[i], rows[i+1])
 		}
 	}
+	metric := func(name, kind, help string, rows ...any) { family("cometctl_"+name, kind, help, rows...) }
 	metric("connections", "gauge", "Connections of the comet listener that are open.", "", st.Conns.Open)
 	metric("connections_max", "gauge", "The most connections that may be open.", "", st.Conns.Max)
 	metric("connections_accepted_total", "counter", "Connections accepted.", "", st.Conns.Accepted)
@@ -119,6 +122,12 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 		`{class="heap"}`, st.Memory.Heap, `{class="stacks"}`, st.Memory.Stacks, `{class="idle"}`, st.Memory.Idle, `{class="released"}`, st.Memory.Released, `{class="total"}`, st.Memory.Total)
 	metric("gc_cycles_total", "counter", "Garbage collections.", "", st.Memory.GCs)
 	metric("uptime_seconds", "gauge", "Time since the start.", "", st.Uptime)
+	if st.Memory.Resident > 0 { // these two have the names that every dashboard knows
+		family("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", "", st.Memory.Resident)
+	}
+	if st.OpenFiles > 0 {
+		family("process_open_fds", "gauge", "Number of open file descriptors.", "", st.OpenFiles)
+	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	w.Write(b.Bytes())
 }
