@@ -36,7 +36,8 @@ result, and summary.json with the verdict, and it prints the summary.
 The verdict is pass, fail (exit code 3) if a connection could not be opened or ended
 early, a message is missing or came twice, or the asked rate was not reached, and
 inconclusive (4) if the run shows neither. Interrupted (130), it stops all its processes
-and still writes what it has.`,
+and still writes what it has. If the folder cannot be written, as on a full disk, it ends
+with 1 and still prints the summary.`,
 		Example: `  # 10,000 connections, 1000 messages a second, a minute of traffic
   cometctl soak
 
@@ -111,6 +112,10 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 	case errors.Is(err, soak.ErrNotEmpty), errors.As(err, &short):
 		return usageError(err)
 	case err != nil && !errors.Is(err, soak.ErrInterrupted):
+		if summary.Verdict != "" {
+			err = fmt.Errorf("%w; the folder is not whole, the summary was made from memory", err)
+			return errors.Join(printSummary(s, o, summary), err)
+		}
 		return err
 	}
 	return errors.Join(printSummary(s, o, summary), verdictError(summary, o.Dir, err))

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,7 +84,14 @@ type conductor struct {
 		Admin  string `json:"admin"`
 		PID    int    `json:"pid"`
 	}
-	samples int // rows of memlog so far
+	// The evidence once more, should the folder fail.
+	kept map[string][]byte // the files NAME.json and stats.json
+	rows []report.Sample   // the memory log
+
+	unkept error // why stats.json could not be written
+
+	samples int    // rows of memlog so far
+	columns string // of these rows
 	base    int64
 	now     floodReport
 	rate    float64   // messages received a second, between the last two reports
@@ -114,6 +122,7 @@ func newConductor(cfg Config, l launcher, dir folder) *conductor {
 		events: make(chan event, 64),
 		man:    newManifest(cfg),
 		pieces: map[string]*piece{},
+		kept:   map[string][]byte{},
 	}
 }
 
@@ -177,6 +186,8 @@ func (c *conductor) handle(e event) error {
 		}
 	case e.name == mem && !e.stderr:
 		c.sample(e.line)
+	case e.name != serve && !e.stderr:
+		c.kept[e.name+".json"] = append(c.kept[e.name+".json"], e.line...)
 	case e.name == flood && e.stderr:
 		c.floodReport(e.line)
 	case e.name == msggen && e.stderr:
@@ -239,8 +250,12 @@ func (c *conductor) age() time.Duration { return time.Since(c.started).Round(100
 
 // sample takes a row of the memory log, as memlog prints it.
 func (c *conductor) sample(line []byte) {
+	if bytes.HasPrefix(line, []byte("# columns:")) {
+		c.columns = string(line) + "\n" // says what the rows hold
+		return
+	}
 	var s memlog.Sample
-	if memlog.NewReader(strings.NewReader(string(line)+"\n")).Read(&s) != nil {
+	if memlog.NewReader(strings.NewReader(c.columns+string(line)+"\n")).Read(&s) != nil {
 		return
 	}
 	if c.samples == 0 {
@@ -248,6 +263,7 @@ func (c *conductor) sample(line []byte) {
 	}
 	c.samples++
 	if s.RSS >= 0 {
+		c.rows = append(c.rows, sampleOf(s, c.man.FirstSample))
 		c.rss = s.RSS * 1024
 		if c.man.phase() == phaseEmpty {
 			c.base = c.rss

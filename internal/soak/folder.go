@@ -62,6 +62,10 @@ func (d folder) write(name string, text []byte) error {
 		err = os.Rename(tmp, d.path(name))
 	}
 	if err != nil {
+		os.Remove(tmp)
+		if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+			failed.Path = d.path(name) // the name that people know
+		}
 		return fmt.Errorf("soak: %w", err)
 	}
 	return nil
@@ -75,57 +79,53 @@ func (d folder) writeJSON(name string, v any) error {
 	return d.write(name, append(text, '\n'))
 }
 
-// readJSON reads the first JSON value of a file into v. It reports false for a file
-// that is not there or holds none: a piece that was killed leaves such.
-func (d folder) readJSON(name string, v any) (bool, error) {
-	text, err := os.ReadFile(d.path(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("soak: %w", err)
-	}
-	return json.NewDecoder(bytes.NewReader(text)).Decode(v) == nil, nil
+// decode takes the first JSON value of a file into v. It reports false for one that
+// holds none: a piece that was killed leaves such.
+func decode(text []byte, v any) bool {
+	return json.NewDecoder(bytes.NewReader(text)).Decode(v) == nil
 }
 
 // evidence reads a run's folder into what the summary is computed from. It needs
 // nothing but the folder, so that a verdict can be computed again years later.
 func (d folder) evidence() (report.Evidence, error) {
+	files := map[string][]byte{}
+	for _, name := range []string{manifestFile, flood + ".json", msggen + ".json", statsFile} {
+		text, err := os.ReadFile(d.path(name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return report.Evidence{}, fmt.Errorf("soak: %w", err)
+		}
+		files[name] = text
+	}
+	var m Manifest
+	if !decode(files[manifestFile], &m) {
+		return report.Evidence{}, fmt.Errorf("soak: %s holds no manifest", d.path(manifestFile))
+	}
+	samples, err := d.samples(m.FirstSample)
+	return assemble(&m, files, samples), err
+}
+
+// assemble makes evidence of the manifest, of the texts of the other JSON files by
+// their names, and of the memory log.
+func assemble(m *Manifest, files map[string][]byte, samples []report.Sample) report.Evidence {
 	var (
-		e   report.Evidence
-		m   Manifest
 		st  serverStats
 		gen report.MsggenResult
 		fl  report.FloodResult
 	)
-	ok, err := d.readJSON(manifestFile, &m)
-	if err == nil && !ok {
-		err = fmt.Errorf("soak: %s holds no manifest", d.path(manifestFile))
-	}
-	if err != nil {
-		return e, err
-	}
-	e.Asked, e.Course, e.ClientHere = m.Asked.Asked, m.Course, true
+	e := report.Evidence{Asked: m.Asked.Asked, Samples: samples, Course: m.Course, ClientHere: true}
 	e.Phases = report.Phases{Empty: m.span(phaseEmpty), Idle: m.span(phaseIdle), Traffic: m.span(phaseTraffic)}
-	if ok, err = d.readJSON(flood+".json", &fl); ok {
+	if decode(files[flood+".json"], &fl) {
 		fl.Open += fl.ClosedEarly // flood counts those open at the end, report those that ever were
 		e.Flood = &fl
 	}
-	if err == nil {
-		if ok, err = d.readJSON(msggen+".json", &gen); ok {
-			e.Msggen = &gen
-		}
+	if decode(files[msggen+".json"], &gen) {
+		e.Msggen = &gen
 	}
-	if err == nil {
-		if ok, err = d.readJSON(statsFile, &st); ok {
-			e.Ledger = &st.Ledger
-			e.Failures = append(e.Failures, audit(st.Ledger)...)
-		}
+	if decode(files[statsFile], &st) {
+		e.Ledger = &st.Ledger
+		e.Failures = append(e.Failures, audit(st.Ledger)...)
 	}
-	if err == nil {
-		e.Samples, err = d.samples(m.FirstSample)
-	}
-	return e, err
+	return e
 }
 
 // audit checks the server's ledger. Each id of a soak has one session, so that every
@@ -160,18 +160,23 @@ func (d folder) samples(first int64) ([]report.Sample, error) {
 		} else if err != nil {
 			return out, fmt.Errorf("soak: %s: %w", logFile, err)
 		}
-		if row.RSS < 0 {
-			continue
+		if row.RSS >= 0 {
+			out = append(out, sampleOf(row, first))
 		}
-		s := report.Sample{Time: row.Time, RSS: row.RSS * 1024, Kernel: -1, Conns: row.Conns}
-		if first != 0 && row.Elapsed >= 0 {
-			s.Time = time.Unix(0, first).Add(row.Elapsed)
-		}
-		if row.Slab >= 0 {
-			s.Kernel = (row.Slab + max(row.SockBuf, 0)) * 1024
-		}
-		out = append(out, s)
 	}
+}
+
+// sampleOf is a row of the memory log as report wants it. first is the moment of the
+// first row, or 0.
+func sampleOf(row memlog.Sample, first int64) report.Sample {
+	s := report.Sample{Time: row.Time, RSS: row.RSS * 1024, Kernel: -1, Conns: row.Conns}
+	if first != 0 && row.Elapsed >= 0 {
+		s.Time = time.Unix(0, first).Add(row.Elapsed)
+	}
+	if row.Slab >= 0 {
+		s.Kernel = (row.Slab + max(row.SockBuf, 0)) * 1024
+	}
+	return s
 }
 
 // draw draws the memory log: the article's picture, with connections below it.

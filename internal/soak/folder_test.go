@@ -45,6 +45,17 @@ func TestCreateFolder(t *testing.T) {
 	}
 }
 
+func TestWriteLeavesNothingHalf(t *testing.T) {
+	dir := folder(t.TempDir())
+	if err := os.MkdirAll(dir.path("taken/x"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	err := dir.write("taken", []byte("text")) // no file takes the place of a folder that holds something
+	if left, e := os.ReadDir(string(dir)); err == nil || e != nil || len(left) != 1 {
+		t.Errorf("error %v; left are %v, %v", err, left, e)
+	}
+}
+
 func TestPreflight(t *testing.T) {
 	limit, err := rlimit.Read()
 	if err != nil || limit.Hard == rlimit.Unlimited {

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"cometctl/report"
@@ -52,13 +54,15 @@ func (c *conductor) run(ctx context.Context) error {
 	case errors.Is(err, errLimit):
 		c.course.Interrupted = fmt.Sprintf("The %s phase did not come to its end, the run was stopped after %s.", reached, age)
 		err = nil
+	default:
+		c.course.Interrupted = fmt.Sprintf("The run was stopped in the %s phase, after %s: %s.", reached, age, strings.TrimPrefix(err.Error(), "soak: "))
 	}
 	if c.serverDied && ctx.Err() == nil && c.course.Interrupted != "" {
 		// The instrument only noticed first what the server's end did to it.
 		c.course.Failures, c.course.Interrupted = append(c.course.Failures, c.course.Interrupted), ""
 	}
 	c.man.Course = c.course
-	return errors.Join(err, c.folder.writeJSON(manifestFile, c.man))
+	return cmp.Or(err, c.folder.writeJSON(manifestFile, c.man), c.unkept)
 }
 
 // conduct is the run as it should go.
@@ -166,8 +170,12 @@ func (c *conductor) arrived(ctx context.Context) bool {
 		return false // serve's end, if that is why, is noticed elsewhere
 	}
 	var stats serverStats
-	if json.Unmarshal(text, &stats) != nil || c.folder.write(statsFile, text) != nil {
+	if json.Unmarshal(text, &stats) != nil {
 		return false
+	}
+	c.kept[statsFile] = text
+	if err := c.folder.write(statsFile, text); err != nil {
+		c.unkept = cmp.Or(c.unkept, err)
 	}
 	l := stats.Ledger
 	return l.Pending == 0 && c.now.Messages >= l.Sent-l.Offline-l.Dropped-l.Gone

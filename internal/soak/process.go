@@ -3,6 +3,7 @@ package soak
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -23,7 +24,8 @@ type nursery struct {
 
 	mu     sync.Mutex
 	alive  map[*child]bool
-	closed bool // everybody was killed, nobody is started any more
+	closed bool  // everybody was killed, nobody is started any more
+	torn   error // why what a piece printed could not be written; the first time
 }
 
 func newNursery(program, dir string) *nursery {
@@ -53,6 +55,21 @@ func (n *nursery) killAll() {
 	for c := range n.alive {
 		c.kill()
 	}
+}
+
+func (n *nursery) tear(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.torn == nil {
+		n.torn = fmt.Errorf("soak: %w", err)
+	}
+}
+
+// unwritten returns why a piece's output is not whole in the folder, or nil.
+func (n *nursery) unwritten() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.torn
 }
 
 // child is a started process.
@@ -89,10 +106,10 @@ func (n *nursery) start(name string, args []string, events chan<- event) (proces
 	last := &tail{}
 	var pumps sync.WaitGroup
 	pumps.Go(func() {
-		pump(out, outFile, func(line []byte) { events <- event{name: name, line: line} })
+		n.pump(out, outFile, func(line []byte) { events <- event{name: name, line: line} })
 	})
 	pumps.Go(func() {
-		pump(errs, errFile, func(line []byte) {
+		n.pump(errs, errFile, func(line []byte) {
 			last.add(line)
 			events <- event{name: name, line: line, stderr: true}
 		})
@@ -152,13 +169,15 @@ func (discard) Close() error                { return nil }
 
 // pump copies r to w and hands each line to say, which may keep it. A full disk must
 // not stop the piece: its pipe is read to the end whatever becomes of the copy.
-func pump(r io.Reader, w io.WriteCloser, say func(line []byte)) {
+func (n *nursery) pump(r io.Reader, w io.WriteCloser, say func(line []byte)) {
 	defer w.Close()
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if len(line) > 0 {
-			w.Write(line)
+			if _, err := w.Write(line); err != nil {
+				n.tear(err)
+			}
 			say(bytes.TrimRight(line, "\r\n"))
 		}
 		if err != nil {

@@ -73,9 +73,11 @@ func play(name string, args []string) {
 		case mem:
 			if n == 0 {
 				log, _ = os.Create(args[len(args)-1])
-				fmt.Fprintln(log, "# columns: date epoch rss_kb conns elapsed_s")
 			}
 			for _, w := range []*os.File{os.Stdout, log} {
+				if n == 0 {
+					fmt.Fprintln(w, "# columns: date epoch rss_kb conns elapsed_s")
+				}
 				fmt.Fprintf(w, "x\t%d\t%d\t10\t%.3f\n", time.Now().Unix(), 5000+n, time.Since(began).Seconds())
 			}
 		case flood:
@@ -166,6 +168,55 @@ func TestProcessThatDies(t *testing.T) {
 		})
 	}
 }
+
+// A folder that fails costs the folder: the summary is there all the same, from what was seen until then.
+func TestFolderThatVanishes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("it does not let a folder with open files go")
+	}
+	for phase, want := range map[string]report.Verdict{phaseRamp: report.Inconclusive, phaseTraffic: report.Inconclusive, phaseDrain: report.Pass} {
+		t.Run(phase, func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.Progress = func(p Progress) {
+				if p.Phase == phase {
+					os.RemoveAll(cfg.Dir)
+				}
+			}
+			s, err := Run(t.Context(), cfg)
+			if err == nil || !strings.Contains(err.Error(), cfg.Dir) || strings.Contains(err.Error(), ".tmp") {
+				t.Errorf("%v, want an error that names the file", err)
+			}
+			if s.Verdict != want || s.Memory.BaseRSS == nil {
+				t.Errorf("verdict %s, want %s: %q, %+v", s.Verdict, want, s.Reasons, s.Memory)
+			}
+			switch reasons := strings.Join(s.Reasons, "\n"); {
+			case want == report.Pass:
+				if *s.Messages.Sent != 3 || *s.Messages.Received != 3 || *s.Messages.Delivered != 3 || *s.Conns.Peak != 10 {
+					t.Errorf("summary %+v", s)
+				}
+			case !strings.Contains(reasons, "The run was stopped in the "+phase+" phase"):
+				t.Errorf("reasons %q", reasons)
+			}
+		})
+	}
+}
+
+// What a piece prints is read to the end on a full disk too, and the failure is known.
+func TestPumpOnAFullDisk(t *testing.T) {
+	n := &nursery{}
+	lines := 0
+	n.pump(strings.NewReader("a\nb\nc"), full{}, func([]byte) { lines++ })
+	if err := n.unwritten(); lines != 3 || !errors.Is(err, errFull) {
+		t.Errorf("%d lines, %v", lines, err)
+	}
+}
+
+type full struct{}
+
+var errFull = errors.New("no space left")
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+func (full) Close() error              { return nil }
 
 func TestProgramThatIsNotThere(t *testing.T) {
 	cfg := testConfig(t)

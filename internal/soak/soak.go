@@ -22,6 +22,7 @@
 package soak
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,7 +93,9 @@ func Preflight(cfg Config) error {
 // Run does one soak and returns its summary. Cancelling ctx stops it gently: the
 // pieces are ended in order, what they have to tell is kept, and the error is
 // ErrInterrupted. A run that went wrong is no error: that is what the verdict in the
-// summary says. Errors are those of the folder and of starting.
+// summary says. Errors are those of the folder and of starting. Where the folder could
+// not be written, as on a full disk, the summary stands on what is in memory, and the
+// error names the first file that is not whole. A summary without a verdict is none.
 func Run(ctx context.Context, cfg Config) (report.Summary, error) {
 	if err := Preflight(cfg); err != nil {
 		return report.Summary{}, err
@@ -115,10 +118,23 @@ func Run(ctx context.Context, cfg Config) (report.Summary, error) {
 		}()
 	}
 	c := newConductor(cfg, n, dir)
-	if err := c.run(ctx); err != nil {
-		return report.Summary{}, err
+	if err := cmp.Or(c.run(ctx), n.unwritten()); err != nil {
+		return c.salvage(), err
 	}
-	return conclude(ctx, dir)
+	summary, err := conclude(ctx, dir)
+	if err != nil && !errors.Is(err, ErrInterrupted) {
+		return c.salvage(), err
+	}
+	return summary, err
+}
+
+// salvage judges what is in memory, where the folder failed. Without a sample there is
+// nothing to judge.
+func (c *conductor) salvage() report.Summary {
+	if len(c.rows) == 0 {
+		return report.Summary{}
+	}
+	return report.Summarize(assemble(c.man, c.kept, c.rows))
 }
 
 // conclude computes and writes everything that follows from the evidence.
