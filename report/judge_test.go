@@ -229,7 +229,9 @@ func TestTableGolden(t *testing.T) {
 	for i := range bad.Samples {
 		bad.Samples[i].Kernel = -1
 	}
-	for name, e := range map[string]Evidence{"pass": goodEvidence(), "interrupted": bad} {
+	few := goodEvidence()
+	few.Asked.Conns, few.Flood.Asked, few.Flood.Open = 1_999, 1_999, 1_999
+	for name, e := range map[string]Evidence{"pass": goodEvidence(), "interrupted": bad, "few": few} {
 		var out strings.Builder
 		if err := Table(&out, Summarize(e)); err != nil {
 			t.Fatal(err)

@@ -14,11 +14,15 @@ import (
 // tableWidth is the width in characters that the table and its reasons keep within.
 const tableWidth = 80
 
+// fewConns is below how many connections the memory of one says little: the code that the first of them run is read into
+// memory then, half a megabyte or more of it.
+const fewConns = 2000
+
 // unknown stands in the table for a number that could not be had.
 const unknown = "-"
 
-// Table writes a Summary for people: what was asked beside what was measured, then the verdict and its reasons. It keeps
-// within 80 columns.
+// Table writes a Summary for people: what was asked beside what was measured, then the verdict and its reasons, then what
+// must be known to read the figures right. It keeps within 80 columns.
 func Table(w io.Writer, s Summary) error {
 	t := tablewriter.NewTable(w,
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
@@ -53,7 +57,7 @@ func rowsOf(s Summary) [][]string {
 		{"  failed to open", "0", number(c.Failed)},
 		{"  ended early", "0", number(c.ClosedEarly)},
 		{"memory per connection, user", "", each(m.UserPerConn)},
-		{"  kernel, the server's end", "", each(m.KernelPerConn)},
+		{"  kernel, whole machine's growth", "", each(m.KernelPerConn)},
 		{"memory of the server, empty", "", size(m.BaseRSS)},
 		{"  idle, all connections open", "", size(m.IdleRSS)},
 		{"  after the traffic", "", size(m.EndRSS)},
@@ -82,17 +86,26 @@ func verdictText(s Summary) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "verdict: %s\n", s.Verdict)
 	for _, reason := range s.Reasons {
-		line := "  -"
-		for _, word := range strings.Fields(reason) {
-			if len(line)+1+len(word) > tableWidth {
-				b.WriteString(line + "\n")
-				line = "   "
-			}
-			line += " " + word
-		}
-		b.WriteString(line + "\n")
+		wrap(&b, "  -", "   ", reason)
+	}
+	if s.Memory.UserPerConn != nil && s.Conns.Peak != nil && *s.Conns.Peak < fewConns {
+		wrap(&b, "\nnote:", "     ", fmt.Sprintf("with fewer than %s, the memory per connection is mostly code that was touched for the "+
+			"first time (user), and whatever else the whole machine did (kernel).", count(fewConns, "connection")))
 	}
 	return b.String()
+}
+
+// wrap writes text within the table's width, behind first and, on the lines that follow, behind rest.
+func wrap(b *strings.Builder, first, rest, text string) {
+	line := first
+	for _, word := range strings.Fields(text) {
+		if len(line)+1+len(word) > tableWidth {
+			b.WriteString(line + "\n")
+			line = rest
+		}
+		line += " " + word
+	}
+	b.WriteString(line + "\n")
 }
 
 func optional(p *float64, format func(float64) string) string {
