@@ -232,18 +232,20 @@ func TestNewFails(t *testing.T) {
 		}{
 			{"comet port", Config{Listen: port}, false, []string{"server: comet listener: ", port, "address already in use"}},
 			{"admin port", Config{Admin: port}, false, []string{"server: admin listener: ", port, "address already in use"}},
-			{"both the same", Config{Listen: port, Admin: port}, false, []string{port}},
-			{"listen", Config{Listen: "nonsense"}, true, []string{`listen address "nonsense"`, "host:port"}},
-			{"admin", Config{Admin: "127.0.0.1:99999"}, true, []string{`admin address "127.0.0.1:99999"`}},
-			{"policy", Config{SlowPolicy: "wait"}, true, []string{`slow policy "wait"`, `"drop"`, `"close"`}},
-			{"engine", Config{Engine: "steam"}, true, []string{`"steam"`, "goroutine"}},
-			{"loops", Config{Loops: 257}, true, []string{"loops 257", "256"}},
-			{"negative loops", Config{Loops: -1}, true, []string{"loops -1"}},
-			{"max-conns", Config{MaxConns: -5}, true, []string{"max-conns -5"}},
-			{"max-pending", Config{MaxPending: 1 << 31}, true, []string{"max-pending 2147483648", "1073741824"}},
-			{"message-max", Config{MessageMax: 1<<24 + 1}, true, []string{"message-max 16777217", "16777216"}},
-			{"head-timeout", Config{HeadTimeout: -1}, true, []string{"head-timeout -1ns"}},
-			{"drain-timeout", Config{DrainTimeout: -time.Second}, true, []string{"drain-timeout -1s"}},
+			{"both the same", Config{Listen: port, Admin: port}, true, []string{"server: --listen " + port + " and --admin " + port + " are the same port"}},
+			{"one in the other", Config{Listen: ":8000", Admin: "127.0.0.1:8000"}, true, []string{"same port"}},
+			{"the other in the one", Config{Listen: "127.0.0.1:8000", Admin: "0.0.0.0:8000"}, true, []string{"same port"}},
+			{"listen", Config{Listen: "nonsense"}, true, []string{`server: --listen "nonsense": want host:port`}},
+			{"admin", Config{Admin: "127.0.0.1:99999"}, true, []string{`server: --admin "127.0.0.1:99999"`}},
+			{"policy", Config{SlowPolicy: "wait"}, true, []string{`server: --slow-policy "wait"`, `"drop"`, `"close"`}},
+			{"engine", Config{Engine: "steam"}, true, []string{`server: --engine "steam": this system has [`, `"goroutine"]`}},
+			{"loops", Config{Loops: 257}, true, []string{"server: --loops 257: give 1 to 256, or 0 for one per processor"}},
+			{"negative loops", Config{Loops: -1}, true, []string{"server: --loops -1: give 1 to 256, or 0"}},
+			{"max-conns", Config{MaxConns: -5}, true, []string{"server: --max-conns -5"}},
+			{"max-pending", Config{MaxPending: 1 << 31}, true, []string{"server: --max-pending 2147483648", "1073741824"}},
+			{"message-max", Config{MessageMax: 1<<24 + 1}, true, []string{"server: --message-max 16777217", "16777216"}},
+			{"head-timeout", Config{HeadTimeout: -1}, true, []string{"server: --head-timeout -1ns"}},
+			{"drain-timeout", Config{DrainTimeout: -time.Second}, true, []string{"server: --drain-timeout -1s"}},
 		} {
 			def(&c.cfg.Listen, "127.0.0.1:0")
 			def(&c.cfg.Admin, "127.0.0.1:0")
@@ -265,6 +267,20 @@ func TestNewFails(t *testing.T) {
 		}
 	})
 	until(t, "nothing is left behind", func() bool { return runtime.NumGoroutine() <= goroutines && openFiles() <= files })
+}
+
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"", "127.0.0.1", true}, {"", "", true}, {"::", "127.0.0.1", true}, {"::", "::1", true}, {"0.0.0.0", "127.0.0.1", true}, {"127.0.0.1", "127.0.0.1", true},
+		{"127.0.0.1", "127.0.0.2", false}, {"127.0.0.1", "::1", false}, {"0.0.0.0", "::1", false}, {"127.0.0.1", "", false},
+	} {
+		if got := covers(net.ParseIP(c.a), net.ParseIP(c.b)); got != c.want {
+			t.Errorf("%q covers %q: %t", c.a, c.b, got)
+		}
+	}
 }
 
 func TestTooManyConns(t *testing.T) {

@@ -22,13 +22,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"cometctl/internal/netloop"
-	"cometctl/internal/rlimit"
 	"cometctl/server/router"
 )
 
@@ -64,7 +62,8 @@ type Config struct {
 
 // Errors that New returns; compare with errors.Is.
 var (
-	// ErrConfig is returned for a Config that cannot be served; the text names the field and its value.
+	// ErrConfig is what an error is for a Config that cannot be served. Its text names the field as serve's flag, its
+	// value, and what is possible.
 	ErrConfig = errors.New("server: bad configuration")
 )
 
@@ -90,77 +89,6 @@ type Server struct {
 	stopPub  context.CancelFunc // ends the publishers' streams
 	pubs     context.Context
 	idle     chan struct{} // a connection ended while draining
-}
-
-func (c *Config) setDefaults() error {
-	def(&c.Listen, "127.0.0.1:8000")
-	def(&c.Admin, "127.0.0.1:8001")
-	def(&c.MaxPending, 64<<10)
-	def(&c.SlowPolicy, SlowDrop)
-	def(&c.HeadTimeout, DefaultHeadTimeout)
-	def(&c.MessageMax, 64<<10)
-	def(&c.DrainTimeout, DefaultDrainTimeout)
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	def(&c.Engine, netloop.Engines()[0])
-	if !slices.Contains(netloop.Engines(), c.Engine) {
-		return fmt.Errorf("%w: engine %q; this system has %v", ErrConfig, c.Engine, netloop.Engines())
-	}
-	if c.SlowPolicy != SlowDrop && c.SlowPolicy != SlowClose {
-		return fmt.Errorf("%w: slow policy %q; use %q or %q", ErrConfig, c.SlowPolicy, SlowDrop, SlowClose)
-	}
-	for _, f := range []struct {
-		name   string
-		v, max int
-	}{{"loops", c.Loops, netloop.MaxLoops}, {"max-conns", c.MaxConns, 1 << 27}, {"max-pending", c.MaxPending, 1 << 30},
-		{"message-max", c.MessageMax, 1 << 24}} {
-		if f.v < 0 || f.v > f.max {
-			return fmt.Errorf("%w: %s %d; at most %d are possible", ErrConfig, f.name, f.v, f.max)
-		}
-	}
-	for _, f := range []struct {
-		name string
-		v    time.Duration
-	}{{"head-timeout", c.HeadTimeout}, {"drain-timeout", c.DrainTimeout}} {
-		if f.v < 0 {
-			return fmt.Errorf("%w: %s %v is negative", ErrConfig, f.name, f.v)
-		}
-	}
-	for _, f := range []struct{ name, v string }{{"listen", c.Listen}, {"admin", c.Admin}} {
-		if _, err := net.ResolveTCPAddr("tcp", f.v); err != nil {
-			return fmt.Errorf("%w: %s address %q, want host:port: %w", ErrConfig, f.name, f.v, err)
-		}
-	}
-	return nil
-}
-
-// lineMax is the longest line of a publisher's stream: JSON may spell a byte of the message in six.
-func (c *Config) lineMax() int { return max(16<<10, 6*c.MessageMax+router.MaxID+64) }
-
-func def[T comparable](v *T, d T) {
-	if zero := *new(T); *v == zero {
-		*v = d
-	}
-}
-
-// limitConns compares MaxConns with the descriptor limit, or takes it from there.
-func (c *Config) limitConns() error {
-	if c.MaxConns > 0 {
-		if err := rlimit.Check(c.MaxConns, "connections"); err != nil {
-			return fmt.Errorf("%w: %w", ErrConfig, err)
-		}
-		return nil
-	}
-	files, err := rlimit.Raise()
-	if err != nil {
-		return fmt.Errorf("server: %w", err)
-	}
-	c.MaxConns = int(min(files.Soft, 1<<27))
-	if files.Soft != rlimit.Unlimited {
-		c.MaxConns = max(1, int(files.Soft)-rlimit.Reserve)
-	}
-	return nil
 }
 
 // New listens on both addresses and serves until Close. Connections are taken when it returns.

@@ -33,7 +33,10 @@ publishers hand to the admin listener:
   POST /gc                   collect garbage and give memory back to the system
 
 One line on stdout says when it is ready. The first SIGINT or SIGTERM drains: no new connections, pending output leaves,
-every stream ends with its last chunk, at most --drain-timeout long. The second quits.`,
+every stream ends with its last chunk, at most --drain-timeout long. The second quits.
+
+For every flag, 0, or an empty address, means its default. --max-pending should hold several of the largest messages
+(--message-max): a reader that is one message behind has that one pending.`,
 		Example: `  cometctl serve
   curl -N http://127.0.0.1:8000/test/123         # in another shell: a stream
   cometctl send 123 "Hello World"                # in a third
