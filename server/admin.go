@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"runtime/debug"
-	"time"
 )
 
 // newAdmin is the admin listener: net/http, since nothing here is paid for per connection of the front.
@@ -27,7 +26,7 @@ func (s *Server) newAdmin() *http.Server {
 		Handler:           mux,
 		ConnContext:       withConn,
 		ReadHeaderTimeout: s.cfg.HeadTimeout,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       adminIdle,
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }

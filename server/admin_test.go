@@ -2,7 +2,11 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
 	"regexp"
 	"runtime"
 	"slices"
@@ -10,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cometctl/internal/rlimit"
 )
 
 func TestStats(t *testing.T) {
@@ -177,5 +183,110 @@ func TestAdminHeadTimeout(t *testing.T) {
 	b.say("GET /stats HTTP/1.1\r\nHost")
 	if got := b.rest(); strings.Contains(got, "200 OK") {
 		t.Errorf("half a head got %q", got)
+	}
+}
+
+// Connections beyond the places wait until one has ended, and the listener can be closed meanwhile.
+func TestAdminPlaces(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := make(chan bool, 10)
+	l := newAdminListener(ln, 2, func() { full <- true })
+	defer l.Close()
+	accepted := make(chan net.Conn)
+	ended := make(chan error)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				ended <- err
+				return
+			}
+			accepted <- c
+		}
+	}()
+	for range 4 {
+		dialTo(t, ln.Addr().String(), 0)
+	}
+	first, second := <-accepted, <-accepted
+	<-full
+	if l.take(1) {
+		t.Error("a third place is free")
+	}
+	first.Close()
+	first.Close() // twice is once
+	third := <-accepted
+	if l.take(1) || len(full) != 0 {
+		t.Error("a place is free again, or it was told twice")
+	}
+	second.Close()
+	third.Close()
+	<-accepted
+	l.Close()
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	if l.take(directFiles) || !l.take(1) { // the fourth has one of the two
+		t.Errorf("%d places are taken", len(l.places))
+	}
+}
+
+// A direct connection takes the places of the descriptors that it has more, where they are free, and gives all back.
+func TestDirectTakesPlaces(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newAdminListener(ln, 2+directFiles, func() {})
+	defer l.Close()
+	var all []*adminConn
+	for range 2 {
+		dialTo(t, ln.Addr().String(), 0)
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c.(*adminConn))
+		r, _ := http.NewRequestWithContext(withConn(t.Context(), c), "POST", "/send", nil)
+		goDirect(r)
+		goDirect(r) // twice is once
+	}
+	if !all[0].direct || all[1].direct || len(l.places) != 2+directFiles || l.direct.Load() != 1 {
+		t.Errorf("direct: %t and %t, %d counted; %d places are taken", all[0].direct, all[1].direct, l.direct.Load(), len(l.places))
+	}
+	all[0].Close()
+	all[1].Close()
+	if len(l.places) != 0 || l.direct.Load() != 0 {
+		t.Errorf("%d places, %d direct in the end", len(l.places), l.direct.Load())
+	}
+}
+
+// A crowd that says nothing does not keep others from the admin listener for longer than a head may take, and does not
+// take the comet listener's descriptors.
+func TestAdminCrowd(t *testing.T) {
+	files, err := rlimit.Raise()
+	if err != nil || files.Soft > 1<<27 {
+		t.Skipf("no limit of descriptors: %d, %v", files.Soft, err)
+	}
+	var told strings.Builder
+	s := start(t, Config{MaxConns: int(files.Soft) - rlimit.Reserve, HeadTimeout: 200 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&told, nil))})
+	var crowd []*browser
+	for range adminPlaces + 5 {
+		crowd = append(crowd, dialTo(t, s.Admin().String(), 0))
+	}
+	dial(t, s).stream("1")
+	if a := admin(t, s, "GET", "/healthz", "", nil); a.status != 200 {
+		t.Errorf("behind the crowd: %d", a.status)
+	}
+	for i, b := range crowd {
+		if got := b.rest(); got != "" {
+			t.Errorf("client %d said nothing and got %q", i, got)
+		}
+	}
+	s.Close()
+	if n := strings.Count(told.String(), "more wait until one ends"); n != 1 {
+		t.Errorf("it was told %d times: %s", n, told.String())
 	}
 }

@@ -6,26 +6,82 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"cometctl/internal/netloop"
 )
 
-// maxDirect bounds the publishers' streams that wait on a thread of their own.
-const maxDirect = 16
+// adminPlaces is how many descriptors the admin listener's connections may hold where --max-conns leaves no more: a part of
+// rlimit.Reserve, so that they do not take those of the comet listener. Who comes when all are taken waits in the accept
+// queue. One that says nothing is cut off after HeadTimeout, an idle one after adminIdle.
+const adminPlaces = 48
 
-// adminListener hands out adminConns.
+// adminIdle is how long a connection of the admin listener may wait for its next request.
+const adminIdle = 30 * time.Second
+
+// maxDirect bounds the publishers' streams that wait on a thread of their own. Each has directFiles more descriptors, so
+// that half of the places are left when all of them are there.
+const (
+	maxDirect   = 8
+	directFiles = 2
+)
+
+// adminListener hands out adminConns, as many as there are places.
 type adminListener struct {
 	*net.TCPListener
+	places chan struct{} // holds one for each descriptor in use
+	full   func()        // told once, when all places are taken
+	told   sync.Once
 	direct atomic.Int32 // connections that are direct now
+	done   chan struct{}
+	end    sync.Once
+}
+
+func newAdminListener(ln net.Listener, places int, full func()) *adminListener {
+	return &adminListener{TCPListener: ln.(*net.TCPListener), places: make(chan struct{}, places), full: full, done: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
 func (l *adminListener) Accept() (net.Conn, error) {
+	if !l.take(1) {
+		l.told.Do(l.full)
+		select {
+		case l.places <- struct{}{}:
+		case <-l.done:
+			return nil, net.ErrClosed
+		}
+	}
 	tc, err := l.AcceptTCP()
 	if err != nil {
+		l.giveBack(1)
 		return nil, err
 	}
 	return &adminConn{Conn: tc, ln: l}, nil
+}
+
+// take takes n places, or none where so many are not free.
+func (l *adminListener) take(n int) bool {
+	for i := range n {
+		select {
+		case l.places <- struct{}{}:
+		default:
+			l.giveBack(i)
+			return false
+		}
+	}
+	return true
+}
+
+func (l *adminListener) giveBack(n int) {
+	for range n {
+		<-l.places
+	}
+}
+
+// Close implements net.Listener.
+func (l *adminListener) Close() error {
+	l.end.Do(func() { close(l.done) })
+	return l.TCPListener.Close()
 }
 
 // adminConn is a connection of the admin listener. net/http speaks on it; once it carries a publisher's stream, it waits
@@ -59,25 +115,29 @@ func goDirect(r *http.Request) {
 	if !ok || c.direct || c.closed {
 		return
 	}
-	if c.ln.direct.Add(1) > maxDirect {
-		c.ln.direct.Add(-1)
-		return
+	if c.ln.direct.Add(1) <= maxDirect && c.ln.take(directFiles) {
+		if d, err := netloop.Direct(tc); err == nil {
+			c.Conn, c.direct = d, true
+			return
+		}
+		c.ln.giveBack(directFiles)
 	}
-	d, err := netloop.Direct(tc)
-	if err != nil {
-		c.ln.direct.Add(-1)
-		return
-	}
-	c.Conn, c.direct = d, true
+	c.ln.direct.Add(-1)
 }
 
 // Close implements net.Conn.
 func (c *adminConn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.direct && !c.closed {
-		c.ln.direct.Add(-1)
+	err := c.Conn.Close()
+	if c.closed {
+		return err
 	}
 	c.closed = true
-	return c.Conn.Close()
+	c.ln.giveBack(1)
+	if c.direct {
+		c.ln.direct.Add(-1)
+		c.ln.giveBack(directFiles)
+	}
+	return err
 }

@@ -92,21 +92,22 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// limitConns compares MaxConns with the descriptor limit, or takes it from there.
-func (c *Config) limitConns() error {
+// limitConns compares MaxConns with the descriptor limit, or takes it from there. What the limit leaves beside it and
+// rlimit.Reserve is more room for the admin listener.
+func (c *Config) limitConns() (adminMax int, err error) {
 	if c.MaxConns > 0 {
 		if err := rlimit.Check(c.MaxConns, "connections"); err != nil {
-			return configErrorf("--max-conns: %w", err)
+			return 0, configErrorf("--max-conns: %w", err)
 		}
-		return nil
 	}
 	files, err := rlimit.Raise()
 	if err != nil {
-		return fmt.Errorf("server: %w", err)
+		return 0, fmt.Errorf("server: %w", err)
 	}
-	c.MaxConns = int(min(files.Soft, 1<<27))
-	if files.Soft != rlimit.Unlimited {
-		c.MaxConns = max(1, int(files.Soft)-rlimit.Reserve)
+	most := 1 << 27
+	if files.Soft < uint64(most) {
+		most = max(1, int(files.Soft)-rlimit.Reserve)
 	}
-	return nil
+	def(&c.MaxConns, most)
+	return adminPlaces + max(0, most-c.MaxConns), nil
 }

@@ -96,7 +96,8 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	if err := cfg.limitConns(); err != nil {
+	adminMax, err := cfg.limitConns()
+	if err != nil {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
@@ -118,7 +119,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	front.ready(s.engine.Loops())
 	s.http = s.newAdmin()
-	go func() { s.httpDone <- s.http.Serve(&adminListener{TCPListener: ln.(*net.TCPListener)}) }()
+	al := newAdminListener(ln, adminMax, func() {
+		cfg.Log.Warn("the admin listener's connections have all their descriptors; more wait until one ends", "descriptors", adminMax)
+	})
+	go func() { s.httpDone <- s.http.Serve(al) }()
 	if s.comet, err = s.engine.Listen(cfg.Listen); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("server: comet listener: %w", err)
