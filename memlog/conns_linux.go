@@ -204,20 +204,22 @@ func otherNamespace(dir string) bool {
 	return err == nil && ours != theirs
 }
 
-// listening returns the pids of the processes that listen on the TCP port, in no order, and
-// whether anybody does: processes of other users cannot be looked into.
-func listening(pids []int, port int) (on map[int]bool, anybody bool, err error) {
+// listening returns which of the processes listen on the TCP port, or on which ports each
+// does for anyPort, and whether anybody does: processes of other users cannot be looked into.
+func listening(pids []int, port int) (on map[int][]int, anybody bool, err error) {
 	diag, err := openSockDiag()
 	if err != nil {
 		return nil, false, err
 	}
 	defer diag.close()
-	inodes := map[uint32]bool{}
-	err = diag.dump(stateListen, uint16(port), func(s diagSocket) { inodes[s.inode] = false })
+	inodes, portOf := map[uint32]bool{}, map[uint32]int{}
+	err = diag.dump(stateListen, uint16(max(port, 0)), func(s diagSocket) {
+		inodes[s.inode], portOf[s.inode] = false, int(s.local.port)
+	})
 	if err != nil {
 		return nil, false, err
 	}
-	on = map[int]bool{}
+	on = map[int][]int{}
 	if len(inodes) == 0 {
 		return on, false, nil
 	}
@@ -225,9 +227,9 @@ func listening(pids []int, port int) (on map[int]bool, anybody bool, err error) 
 		if ownSockets("/proc/"+strconv.Itoa(pid), inodes) != nil {
 			continue // ended, or not ours to look into
 		}
-		for _, mine := range inodes {
+		for inode, mine := range inodes {
 			if mine {
-				on[pid] = true
+				on[pid] = append(on[pid], portOf[inode])
 			}
 		}
 	}

@@ -278,7 +278,7 @@ func TestTargetThatDoesNotComeBack(t *testing.T) {
 	w := one()
 	w.processes[0].died = 1500 * time.Millisecond
 	run := runLoop(t, Config{Target: Target{Port: 80, Name: nil}, Interval: time.Second, Duration: 4 * time.Second},
-		&fakeWorld{processes: []fakeProcess{{process: process{pid: 7, listens: true}, died: 1500 * time.Millisecond}}}, 0)
+		&fakeWorld{processes: []fakeProcess{{process: process{pid: 7, ports: []int{80}}, died: 1500 * time.Millisecond}}}, 0)
 	run.check(t, "0s 1s", 4*time.Second, ErrTargetMissing, "target ended: pid 7", "end: the duration is over; 2 rows")
 }
 

@@ -1,6 +1,8 @@
 package memlog
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -208,7 +210,12 @@ func TestTargetOnThisSystem(t *testing.T) {
 			t.Errorf("%v: %+v, %v", target, p, err)
 		}
 	}
+	other := listen(t, "tcp", "127.0.0.1:0").Addr().(*net.TCPAddr).Port
 	l.Close()
+	err := Run(t.Context(), Config{Target: Target{Port: port}, Interval: time.Second})
+	if here := fmt.Sprintf("port %d: pid %d (", other, os.Getpid()); !errors.Is(err, ErrNoTarget) || !strings.Contains(err.Error(), here) {
+		t.Errorf("nobody listens on %d: %v, want %q in it", port, err, here)
+	}
 	if p, err := (Target{Port: port}).find(os.Getpid()); err == nil {
 		t.Errorf("port %d: found %v", port, p)
 	}

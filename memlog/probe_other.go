@@ -112,29 +112,31 @@ func (p *probe) countConns() (int64, error) {
 }
 
 // processes returns the process table. If port is not zero it says of each process whether
-// it listens there, as far as that can be seen; unseen is true when somebody listens there
+// it listens there, or for anyPort where it listens, as far as that can be seen; unseen is true when somebody listens there
 // whom we may not look into.
 func processes(port int) (table []process, unseen bool, err error) {
 	all, err := gops.Processes()
 	if err != nil {
 		return nil, false, fmt.Errorf("memlog: %w", err)
 	}
-	on, anybody := map[int]bool{}, false
+	on, anybody := map[int][]int{}, false
 	if port != 0 {
 		conns, err := net.Connections("tcp")
 		if err != nil {
 			return nil, false, fmt.Errorf("memlog: %w", err)
 		}
 		for _, c := range conns {
-			if c.Status == "LISTEN" && int(c.Laddr.Port) == port {
+			if c.Status == "LISTEN" && (port == anyPort || int(c.Laddr.Port) == port) {
 				anybody = true
-				on[int(c.Pid)] = c.Pid != 0
+				if c.Pid != 0 {
+					on[int(c.Pid)] = append(on[int(c.Pid)], int(c.Laddr.Port))
+				}
 			}
 		}
 	}
 	seen := false
 	for _, gp := range all {
-		p := process{pid: int(gp.Pid), listens: on[int(gp.Pid)]}
+		p := process{pid: int(gp.Pid), ports: on[int(gp.Pid)]}
 		if p.start, err = gp.CreateTime(); err != nil && p.pid != os.Getpid() {
 			continue // ended meanwhile, or not ours to look into
 		}
@@ -144,7 +146,7 @@ func processes(port int) (table []process, unseen bool, err error) {
 		if args, err := gp.CmdlineSlice(); err == nil {
 			p.args = args
 		}
-		seen = seen || p.listens
+		seen = seen || len(p.ports) > 0
 		table = append(table, p)
 	}
 	return table, anybody && !seen, nil

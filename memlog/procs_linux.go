@@ -8,7 +8,7 @@ import (
 )
 
 // processes returns the process table. If port is not zero it says of each process whether
-// it listens there, as far as that can be seen; unseen is true when somebody listens there
+// it listens there, or for anyPort where it listens, as far as that can be seen; unseen is true when somebody listens there
 // whom we may not look into.
 func processes(port int) (table []process, unseen bool, err error) {
 	d, err := os.Open("/proc")
@@ -39,7 +39,7 @@ func processes(port int) (table []process, unseen bool, err error) {
 		return nil, false, err
 	}
 	for i := range table {
-		table[i].listens = on[table[i].pid]
+		table[i].ports = on[table[i].pid]
 	}
 	return table, anybody && len(on) == 0, nil
 }

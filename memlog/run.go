@@ -2,6 +2,7 @@ package memlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -46,6 +47,11 @@ func Run(ctx context.Context, c Config) error {
 		open:     func(p process) (prober, error) { return openProbe(p) },
 	}
 	if err := l.attach(); err != nil {
+		if errors.Is(err, ErrNoTarget) && c.Target.Port != 0 { // told here, as it takes a look into every process
+			if table, _, lookErr := processes(anyPort); lookErr == nil {
+				err = fmt.Errorf("%w%s", err, listeners(table))
+			}
+		}
 		return err
 	}
 	defer l.detach()

@@ -1,6 +1,7 @@
 package memlog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -35,8 +36,11 @@ type process struct {
 	pid, ppid int
 	start     int64    // in some unit of the system's; with pid it names the process for good
 	args      []string // the command line; none for the kernel's own threads
-	listens   bool     // on the port that was asked for, if one was
+	ports     []int    // on which it listens, of those that were asked for
 }
+
+// anyPort asks for the processes that listen on whatever port.
+const anyPort = -1
 
 func (p process) String() string {
 	const most = 120
@@ -66,7 +70,7 @@ func (t Target) fits(p process) bool {
 	case t.PID != 0:
 		return p.pid == t.PID
 	case t.Port != 0:
-		return p.listens
+		return slices.Contains(p.ports, t.Port)
 	case t.Name != nil:
 		// Another memlog with the same pattern has it on its command line.
 		return len(p.args) > 0 && !p.isCometctl("memlog") && t.Name.MatchString(strings.Join(p.args, " "))
@@ -121,6 +125,9 @@ func (t Target) sawInstead(table []process, kin map[int]bool) string {
 	if t.PID != 0 {
 		return fmt.Sprintf(" among %d processes", len(table))
 	}
+	if t.Port != 0 {
+		return "" // Run tells who listens where
+	}
 	var others []process
 	for _, p := range table {
 		if len(p.args) > 0 && !kin[p.pid] {
@@ -138,8 +145,29 @@ func (t Target) sawInstead(table []process, kin map[int]bool) string {
 	return hint + list(others)
 }
 
+// listeners says who listens where, the lowest port first.
+func listeners(table []process) string {
+	var all []process
+	for _, p := range table {
+		if len(p.ports) > 0 {
+			slices.Sort(p.ports)
+			p.ports = slices.Compact(p.ports) // IPv4 and IPv6
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 {
+		return "; nobody is seen to listen on any TCP port"
+	}
+	slices.SortFunc(all, func(a, b process) int { return cmp.Or(a.ports[0]-b.ports[0], a.pid-b.pid) })
+	return "; there are" + listOf(all, func(p process) string {
+		return fmt.Sprintf("port %s: %v", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(p.ports)), ", "), "[]"), p)
+	})
+}
+
 // list prints processes one a line, ten at most.
-func list(ps []process) string {
+func list(ps []process) string { return listOf(ps, process.String) }
+
+func listOf(ps []process, text func(process) string) string {
 	const most = 10
 	var b strings.Builder
 	for i, p := range ps {
@@ -147,7 +175,7 @@ func list(ps []process) string {
 			fmt.Fprintf(&b, "\n  and %d more", len(ps)-most)
 			break
 		}
-		fmt.Fprintf(&b, "\n  %v", p)
+		b.WriteString("\n  " + text(p))
 	}
 	return b.String()
 }

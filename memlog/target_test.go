@@ -13,7 +13,7 @@ var table = []process{
 	{pid: 100, ppid: 1, args: []string{"sh", "-c", "cometctl memlog --name n1"}},
 	{pid: 101, ppid: 100, args: []string{"cometctl", "memlog", "--name", "n1"}},             // self
 	{pid: 102, ppid: 1, args: []string{"/usr/bin/cometctl", "memlog", "--name", "name n1"}}, // another
-	{pid: 200, ppid: 1, args: []string{"erl", "-sname", "n1"}, listens: true},
+	{pid: 200, ppid: 1, args: []string{"erl", "-sname", "n1"}, ports: []int{4369, 8000}},
 	{pid: 201, ppid: 1, args: []string{"erl", "-sname", "n2"}},
 	{pid: 300, ppid: 1, args: []string{"/opt/bin/cometctl-v2", "serve", "--listen", ":80"}},
 	{pid: 301, ppid: 1, args: []string{"cometctl", "flood", "serve"}},
@@ -56,7 +56,7 @@ func TestChoose(t *testing.T) {
 func TestChooseFromManyOrNone(t *testing.T) {
 	many := make([]process, 50)
 	for i := range many {
-		many[i] = process{pid: i + 1, args: []string{"worker\twith a tab"}, listens: true}
+		many[i] = process{pid: i + 1, args: []string{"worker\twith a tab"}, ports: []int{80}}
 	}
 	_, err := Target{Port: 80}.choose(many, 1000)
 	if n := strings.Count(err.Error(), "\n"); n != 11 || !strings.HasSuffix(err.Error(), "and 40 more") || strings.Contains(err.Error(), "\t") {
@@ -70,6 +70,20 @@ func TestChooseFromManyOrNone(t *testing.T) {
 	ring := []process{{pid: 5, ppid: 6, args: []string{"x"}}, {pid: 6, ppid: 5, args: []string{"x"}}}
 	if _, err := (Target{Name: regexp.MustCompile("x")}).choose(ring, 5); !errors.Is(err, ErrNoTarget) {
 		t.Errorf("ring: %v", err)
+	}
+}
+
+func TestListeners(t *testing.T) {
+	if got := listeners(table[:3]); got != "; nobody is seen to listen on any TCP port" {
+		t.Errorf("nobody: %q", got)
+	}
+	got := listeners([]process{
+		{pid: 9, args: []string{"late"}, ports: []int{8001, 8000, 8001}},
+		{pid: 8, args: []string{"none"}},
+		{pid: 7, args: []string{"early"}, ports: []int{80}},
+	})
+	if want := "; there are\n  port 80: pid 7 (early)\n  port 8000, 8001: pid 9 (late)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

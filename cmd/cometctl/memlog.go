@@ -36,7 +36,11 @@ cell is empty where something cannot be had; a line that starts with # says why.
 Without --pid, --port or --name the target is the running 'cometctl serve'. When a target
 ends, that is written down. One named by --pid ends the log, with exit code 1; otherwise
 memlog waits for the next process that fits, and goes on with it. With --follow every
-target's end is the log's good end, with exit code 0.`,
+target's end is the log's good end, with exit code 0.
+
+A log is of one process. Servers like nginx are a group that shares a port, master and
+workers: --port then lists them, and --pid logs one of them. A worker's pid counts the
+connections on the ports that it has open, so those of its siblings too.`,
 		Example: `  # the running cometctl serve, a row a minute into mochimem.log, until Ctrl-C
   cometctl memlog
 
