@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -13,8 +14,10 @@ import (
 // A shortage is worth two lines, however long it lasts and however many connections meet it.
 func TestShortageIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told []string
-		s := &shortage{to: func(msg string) { told = append(told, msg) }}
+		var mu sync.Mutex
+		var lines []string
+		s := &shortage{to: func(msg string) { mu.Lock(); lines = append(lines, msg); mu.Unlock() }}
+		soFar := func() []string { synctest.Wait(); mu.Lock(); defer mu.Unlock(); return slices.Clone(lines) }
 		const begin = "accept: too many open files: connections wait, and are tried again every 100ms; raise the limit (ulimit -n) or allow fewer connections (--max-conns)"
 		wrapped := &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 		for range 100 {
@@ -26,23 +29,22 @@ func TestShortageIsToldOnce(t *testing.T) {
 			time.Sleep(acceptCalm - 2*acceptRest)
 			s.failed(wrapped)
 		}
-		if !slices.Equal(told, []string{begin}) {
+		if told := soFar(); !slices.Equal(told, []string{begin}) {
 			t.Errorf("while it lasted: %q", told)
 		}
 		time.Sleep(acceptCalm)
-		synctest.Wait()
-		if want := []string{begin, "accept: no connection waits any more; the shortage lasted 24s"}; !slices.Equal(told, want) {
+		told, want := soFar(), []string{begin, "accept: no connection waits any more; the shortage lasted 24s"}
+		if !slices.Equal(told, want) {
 			t.Errorf("afterwards: %q", told)
 		}
 		s.failed(syscall.ENOMEM)
-		if len(told) != 3 || told[2] != "accept: cannot allocate memory: connections wait, and are tried again every 100ms" {
+		if told = soFar(); len(told) != 3 || told[2] != "accept: cannot allocate memory: connections wait, and are tried again every 100ms" {
 			t.Errorf("another: %q", told)
 		}
 		s.close()
 		s.failed(wrapped)
 		time.Sleep(time.Hour)
-		synctest.Wait()
-		if len(told) != 3 {
+		if told = soFar(); len(told) != 3 {
 			t.Errorf("after the end: %q", told[3:])
 		}
 	})
