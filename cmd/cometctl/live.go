@@ -37,7 +37,7 @@ type live struct {
 // time between two plain lines, by the clock now.
 func newLive(w io.Writer, every time.Duration, now func() time.Time) *live {
 	l := &live{w: w, every: every, now: now, color: os.Getenv("NO_COLOR") == ""}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+	if f, ok := w.(*os.File); ok && isTerminal(w) && os.Getenv("TERM") != "dumb" {
 		l.width = func() int {
 			columns, _, err := term.GetSize(int(f.Fd()))
 			if err != nil || columns <= 0 {
@@ -47,6 +47,12 @@ func newLive(w io.Writer, every time.Duration, now func() time.Time) *live {
 		}
 	}
 	return l
+}
+
+// isTerminal reports whether what is written to w is shown on a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // terminal reports whether the line is rewritten in place. Callers need not ask,

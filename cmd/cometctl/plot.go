@@ -32,7 +32,8 @@ func newPlotCmd(s streams) *cobra.Command {
 The picture of one log stands beside it, with .png in place of its extension, unless
 -o says otherwise. Several logs are laid over each other, each from its own start, with
 a legend. Rows that cannot be read are counted, named and skipped. A log of any length
-is reduced so that every peak survives. The file's name is printed when it is written.`,
+is reduced so that every peak survives. The file's name is printed when it is written;
+-o - writes the picture itself to stdout, as PNG.`,
 		Example: `  # mochimem.log becomes mochimem.png, 500x300
   cometctl plot mochimem.log
 
@@ -43,14 +44,17 @@ is reduced so that every peak survives. The file's name is printed when it is wr
   cometctl plot --connections --size 1000x600 -o engines.svg epoll/mochimem.log goroutine/mochimem.log
 
   # what is there so far of a log on another machine
-  ssh far cat mochimem.log | cometctl plot - -o far.png`,
+  ssh far cat mochimem.log | cometctl plot - -o far.png
+
+  # shown at once, without a file
+  cometctl plot mochimem.log -o - | display`,
 		Args: someArgs("a memory log such as mochimem.log, or - for stdin"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return plot(cmd.Context(), s, o, args)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "file to write; .png, .svg or .pdf decides the format (default the first log's name with .png)")
+	f.StringVarP(&o.output, "output", "o", "", "file to write; .png, .svg or .pdf decides the format, - is PNG to stdout (default the first log's name with .png)")
 	f.StringVar(&o.size, "size", "", `width and height in pixels (default "500x300", with --connections "500x450")`)
 	f.StringVar(&o.title, "title", "", "title (default made from the number of connections)")
 	f.IntVar(&o.every, "every", 1, "draw every N-th row only")
@@ -79,6 +83,9 @@ func plot(ctx context.Context, s streams, o plotOptions, logs []string) error {
 	if err != nil {
 		return usageError(err)
 	}
+	if output == "-" && isTerminal(s.out) {
+		return usageErrorf("-o -: a terminal shows no PNG; pipe it, as in `| display`, or name a file")
+	}
 
 	names := report.ShortNames(logs)
 	series := make([]*report.Series, len(logs))
@@ -87,6 +94,9 @@ func plot(ctx context.Context, s streams, o plotOptions, logs []string) error {
 			return err
 		}
 		series[i].Name = names[i]
+	}
+	if output == "-" {
+		return pic.Write(s.out, report.PNG, series...)
 	}
 	if err := pic.Save(output, series...); err != nil {
 		return err
@@ -115,7 +125,7 @@ func plotOutput(output string, logs []string) (string, error) {
 	if output == "" {
 		output = strings.TrimSuffix(first, filepath.Ext(first)) + ".png"
 	}
-	if _, err := report.FormatOf(output); err != nil {
+	if _, err := report.FormatOf(output); err != nil && output != "-" {
 		return "", fmt.Errorf("-o %w", err)
 	}
 	was, _ := os.Stat(output)

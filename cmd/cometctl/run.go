@@ -17,10 +17,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -111,13 +109,31 @@ func execute(ctx context.Context, args []string, s streams) exitCode {
 	began := false
 	root := newRootCmd(s, func() { began = true })
 	root.SetArgs(args)
+	words := &cobraWriter{w: s.out}
+	root.SetOut(words)
 	cmd, err := root.ExecuteContextC(ctx)
-	var write *fs.PathError // of help or a version that could not be printed
-	if err != nil && !began && !errors.As(err, &write) {
+	if err != nil && !began {
 		err = usageError(err)
+	}
+	if err == nil {
+		err = words.err
 	}
 	if err != nil {
 		printError(s.err, cmd, err)
 	}
 	return codeOf(err)
+}
+
+// cobraWriter is where cobra prints help, versions and completions. It keeps the first error, which cobra forgets for some of
+// them and prints itself for others.
+type cobraWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (c *cobraWriter) Write(b []byte) (int, error) {
+	if c.err == nil {
+		_, c.err = c.w.Write(b)
+	}
+	return len(b), nil
 }

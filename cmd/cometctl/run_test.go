@@ -143,3 +143,16 @@ func TestCommandsKeepTheRules(t *testing.T) {
 		}
 	}
 }
+
+// A PNG on a terminal helps nobody, and may leave it unusable.
+func TestNoPictureOnATerminal(t *testing.T) {
+	tty, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil || !isTerminal(tty) {
+		t.Skip("there is no terminal to be had")
+	}
+	defer tty.Close()
+	var errs bytes.Buffer
+	if code := run([]string{"plot", "none.log", "-o", "-"}, strings.NewReader(""), tty, &errs, nil); code != 2 || !strings.Contains(errs.String(), "-o -: a terminal shows no PNG") {
+		t.Errorf("code %d, %s", code, errs.String())
+	}
+}
