@@ -136,11 +136,8 @@ func (l *eloop) Write(c Conn, b []byte, tag uint32) bool {
 	}
 	pending := l.pending(r)
 	if pending > 0 && pending+len(b) > l.cfg.MaxPending {
-		if r.out&backlogBit != 0 {
-			return false
-		}
-		// Staged bytes are pending only because the turn is not over: give the kernel its chance before refusing.
-		if l.push(c.Slot()) != 0 {
+		// What is pending may be so only because the turn is not over: give the kernel its chance before refusing.
+		if l.pushNow(c.Slot(), r) != 0 {
 			return false
 		}
 		if pending = l.pending(r); pending > 0 && pending+len(b) > l.cfg.MaxPending {
@@ -234,24 +231,41 @@ func (l *eloop) push(slot slab.Slot) syscall.Errno {
 	return 0
 }
 
-// drain goes on with a backlog.
-func (l *eloop) drain(slot slab.Slot) {
+// pushNow writes what is pending of a connection, whatever it is, without telling anybody.
+func (l *eloop) pushNow(slot slab.Slot, r *record) syscall.Errno {
+	if r.out&backlogBit != 0 {
+		return l.pushBacklog(slot)
+	}
+	return l.push(slot)
+}
+
+// pushBacklog goes on with a backlog. On an error all of it stays.
+func (l *eloop) pushBacklog(slot slab.Slot) syscall.Errno {
 	r := l.recs.At(slot)
 	b := l.backlogs.get(r.out)
 	n, e := sysSend(r.fd, b.buf[b.off:])
 	if e == unix.EAGAIN || e == unix.EINTR {
-		return
+		return 0
+	}
+	if e != 0 {
+		return e
 	}
 	c := l.conn(slot)
-	if e != 0 {
-		l.Close(c, os.NewSyscallError("write", e))
-		return
-	}
 	b.advance(n, func(tag uint32) { l.wrote(c, tag) })
 	if b.pending() == 0 {
 		l.backlogs.giveBack(r.out)
 		r.out = 0
 		l.watch(slot, unix.EPOLLIN)
+	}
+	return 0
+}
+
+// drain goes on with a backlog when the kernel says that it takes more.
+func (l *eloop) drain(slot slab.Slot) {
+	c := l.conn(slot)
+	if e := l.pushBacklog(slot); e != 0 {
+		l.Close(c, os.NewSyscallError("write", e))
+		return
 	}
 	l.tell(0)
 	l.settle(c)
