@@ -63,3 +63,37 @@ func TestStuckReaderHoldsLittle(t *testing.T) {
 		})
 	}
 }
+
+// A backlog that is full is offered to the kernel before a write is refused, in the middle of the turn: who reads shall
+// lose nothing because one turn has much for it.
+func TestFullBacklogAsksTheKernel(t *testing.T) {
+	opened := make(chan Conn, 1)
+	e, addr := start(t, Config{Engine: "epoll", Loops: 1, MaxPending: 100_000}, &script{
+		opened: func(_ Loop, c Conn) { opened <- c },
+	})
+	nc := dial(t, addr)
+	c := recv(t, opened)
+	msg := make([]byte, 1000)
+	full, reading, done := make(chan bool), make(chan bool), make(chan int)
+	go e.Do(0, func(l Loop) { // a loop that sleeps gives its turn to who calls Do
+		for l.Write(c, msg, 0) {
+		}
+		close(full)
+		<-reading
+		n := 0
+		for end := time.Now().Add(10 * time.Second); n < 1000 && time.Now().Before(end); {
+			if l.Write(c, msg, 0) {
+				n++
+			} else {
+				time.Sleep(time.Millisecond / 10)
+			}
+		}
+		done <- n
+	})
+	recv(t, full)
+	go io.Copy(io.Discard, nc)
+	close(reading)
+	if n := recv(t, done); n < 1000 {
+		t.Errorf("%d writes were taken for who reads, want 1000", n)
+	}
+}
