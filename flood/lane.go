@@ -115,7 +115,7 @@ func (a *lane) dial(l netloop.Loop, i int) bool {
 func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 	r := a.recs.At(c.Slot())
 	now := a.plan.clock()
-	a.tally.connect.record(now - r.since)
+	a.tally.connect.Record(time.Duration(now - r.since))
 	r.since, r.stage = now, stageWaiting
 	a.request = a.plan.targets.AppendRequest(a.request[:0], int(r.target))
 	l.Write(c, a.request, 0)
@@ -127,7 +127,7 @@ func (a *lane) readable(l netloop.Loop, c netloop.Conn, b []byte) {
 	now := a.plan.clock()
 	a.tally.bytes += uint64(len(b))
 	if r.stage == stageWaiting {
-		a.tally.ttfb.record(now - r.since)
+		a.tally.ttfb.Record(time.Duration(now - r.since))
 		r.stage = stageHead
 	}
 	before := r.stream.chunk.Chunks()
@@ -181,7 +181,7 @@ func (a *lane) body(r *record, data []byte, now int64) {
 			return
 		}
 		data = data[n:]
-		a.tally.latency.record(now - s.Due)
+		a.tally.latency.Record(time.Duration(now - s.Due))
 		a.tracker.note(&r.first, r.since, s)
 	}
 }

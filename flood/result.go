@@ -4,27 +4,27 @@ import (
 	"math"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"cometctl/internal/timing"
 )
 
 // Result is what a run has found. Its JSON keys are an interface: other programs read them.
 type Result struct {
-	Asked       int            `json:"asked"`        // targets
-	Open        int            `json:"open"`         // connections that were open to the end of the hold
-	Failed      int            `json:"failed"`       // connections that never had the head of a 200
-	FailedBy    map[string]int `json:"failed_by"`    // Failed by cause
-	ClosedEarly int            `json:"closed_early"` // connections that were open and ended before the hold did
-	ClosedBy    map[string]int `json:"closed_by"`    // ClosedEarly by cause
-	Chunks      uint64         `json:"chunks"`       // chunks of the chunked coding; reads of a body without it
-	Messages    uint64         `json:"messages"`     // stamps, each counted once
-	Bytes       uint64         `json:"bytes"`        // all bytes received: heads, framing and bodies
-	Missing     uint64         `json:"missing"`      // messages whose successors came, but not they
-	Duplicated  uint64         `json:"duplicated"`   // stamps that came again
-	Reordered   uint64         `json:"reordered"`    // messages that came after one of their successors
-	OpenPerS    float64        `json:"open_per_s"`   // connections opened a second, from the first dial to the last head
-	Connect     *Percentiles   `json:"connect_ms"`   // from dial to connected
-	TTFB        *Percentiles   `json:"ttfb_ms"`      // from connected, when the request leaves, to the first byte
-	Latency     *Percentiles   `json:"latency_ms"`   // from due, as the stamp says, to received
+	Asked       int                 `json:"asked"`        // targets
+	Open        int                 `json:"open"`         // connections that were open to the end of the hold
+	Failed      int                 `json:"failed"`       // connections that never had the head of a 200
+	FailedBy    map[string]int      `json:"failed_by"`    // Failed by cause
+	ClosedEarly int                 `json:"closed_early"` // connections that were open and ended before the hold did
+	ClosedBy    map[string]int      `json:"closed_by"`    // ClosedEarly by cause
+	Chunks      uint64              `json:"chunks"`       // chunks of the chunked coding; reads of a body without it
+	Messages    uint64              `json:"messages"`     // stamps, each counted once
+	Bytes       uint64              `json:"bytes"`        // all bytes received: heads, framing and bodies
+	Missing     uint64              `json:"missing"`      // messages whose successors came, but not they
+	Duplicated  uint64              `json:"duplicated"`   // stamps that came again
+	Reordered   uint64              `json:"reordered"`    // messages that came after one of their successors
+	OpenPerS    float64             `json:"open_per_s"`   // connections opened a second, from the first dial to the last head
+	Connect     *timing.Percentiles `json:"connect_ms"`   // from dial to connected; this and the next two are null where nothing was measured
+	TTFB        *timing.Percentiles `json:"ttfb_ms"`      // from connected, when the request leaves, to the first byte
+	Latency     *timing.Percentiles `json:"latency_ms"`   // from due, as the stamp says, to received
 }
 
 // Held reports whether the run did what was asked: every connection was opened and stayed open.
@@ -32,15 +32,15 @@ func (r Result) Held() bool { return r.Open == r.Asked }
 
 // Progress is how a run is getting on. Open, Failed, and so on mean what they mean in Result, so far.
 type Progress struct {
-	Asked       int          `json:"asked"`
-	Open        int          `json:"open"`
-	Failed      int          `json:"failed"`
-	ClosedEarly int          `json:"closed_early"`
-	Chunks      uint64       `json:"chunks"`
-	Messages    uint64       `json:"messages"`
-	Bytes       uint64       `json:"bytes"`
-	Phase       Phase        `json:"phase"`
-	Latency     *Percentiles `json:"latency_ms"`
+	Asked       int                 `json:"asked"`
+	Open        int                 `json:"open"`
+	Failed      int                 `json:"failed"`
+	ClosedEarly int                 `json:"closed_early"`
+	Chunks      uint64              `json:"chunks"`
+	Messages    uint64              `json:"messages"`
+	Bytes       uint64              `json:"bytes"`
+	Phase       Phase               `json:"phase"`
+	Latency     *timing.Percentiles `json:"latency_ms"`
 }
 
 // Phase is where a run stands.
@@ -53,37 +53,6 @@ const (
 	Drain Phase = "drain" // connections are being closed
 )
 
-// Percentiles sums a distribution up, in milliseconds. There is none (nil, null) where nothing was measured.
-type Percentiles struct {
-	P50  float64 `json:"p50"`
-	P90  float64 `json:"p90"`
-	P99  float64 `json:"p99"`
-	P999 float64 `json:"p999"`
-	Max  float64 `json:"max"`
-}
-
-// timings is a histogram of durations: microseconds up to an hour, with three digits.
-type timings struct{ *hdrhistogram.Histogram }
-
-const maxTiming = int64(time.Hour / time.Microsecond)
-
-func newTimings() timings { return timings{hdrhistogram.New(1, maxTiming, 3)} }
-
-// record takes a duration in nanoseconds. One below zero (two machines whose clocks differ) counts as zero.
-func (t timings) record(ns int64) {
-	// The value lies within the histogram's bounds, which is the only thing that RecordValue could complain about.
-	_ = t.RecordValue(min(max(ns/int64(time.Microsecond), 0), maxTiming))
-}
-
-func (t timings) percentiles() *Percentiles {
-	if t.TotalCount() == 0 {
-		return nil
-	}
-	v := t.ValueAtPercentilesSlice([]float64{50, 90, 99, 99.9})
-	ms := func(us int64) float64 { return float64(us) / 1000 }
-	return &Percentiles{ms(v[0]), ms(v[1]), ms(v[2]), ms(v[3]), ms(t.Max())}
-}
-
 // tally is what a loop counts, or the sum of several.
 type tally struct {
 	failed, closed         map[cause]int
@@ -93,19 +62,19 @@ type tally struct {
 	reordered              uint64
 	missing                int64
 	lastOpened             int64 // ns since the epoch
-	connect, ttfb, latency timings
+	connect, ttfb, latency timing.Histogram
 }
 
 func newTally() *tally {
 	return &tally{failed: map[cause]int{}, closed: map[cause]int{},
-		connect: newTimings(), ttfb: newTimings(), latency: newTimings()}
+		connect: timing.New(), ttfb: timing.New(), latency: timing.New()}
 }
 
 // reset makes t as new, and keeps its histograms: they are large.
 func (t *tally) reset() {
 	clear(t.failed)
 	clear(t.closed)
-	for _, h := range []timings{t.connect, t.ttfb, t.latency} {
+	for _, h := range []timing.Histogram{t.connect, t.ttfb, t.latency} {
 		h.Reset()
 	}
 	*t = tally{failed: t.failed, closed: t.closed, connect: t.connect, ttfb: t.ttfb, latency: t.latency}
@@ -128,9 +97,9 @@ func (t *tally) add(o *tally) {
 	t.reordered += o.reordered
 	t.missing += o.missing
 	t.lastOpened = max(t.lastOpened, o.lastOpened)
-	t.connect.Merge(o.connect.Histogram)
-	t.ttfb.Merge(o.ttfb.Histogram)
-	t.latency.Merge(o.latency.Histogram)
+	t.connect.Merge(o.connect)
+	t.ttfb.Merge(o.ttfb)
+	t.latency.Merge(o.latency)
 }
 
 func (t *tally) result(asked int, began int64) Result {
@@ -138,7 +107,7 @@ func (t *tally) result(asked int, began int64) Result {
 		Asked: asked, Open: t.open,
 		Chunks: t.chunks, Messages: t.messages, Bytes: t.bytes,
 		Missing: uint64(max(t.missing, 0)), Duplicated: t.duplicated, Reordered: t.reordered,
-		Connect: t.connect.percentiles(), TTFB: t.ttfb.percentiles(), Latency: t.latency.percentiles(),
+		Connect: t.connect.Percentiles(), TTFB: t.ttfb.Percentiles(), Latency: t.latency.Percentiles(),
 	}
 	r.Failed, r.FailedBy = byWord(t.failed)
 	r.ClosedEarly, r.ClosedBy = byWord(t.closed)
@@ -150,7 +119,7 @@ func (t *tally) result(asked int, began int64) Result {
 
 func (t *tally) progress(asked int, phase Phase) Progress {
 	p := Progress{Asked: asked, Open: t.open, Phase: phase,
-		Chunks: t.chunks, Messages: t.messages, Bytes: t.bytes, Latency: t.latency.percentiles()}
+		Chunks: t.chunks, Messages: t.messages, Bytes: t.bytes, Latency: t.latency.Percentiles()}
 	p.Failed, _ = byWord(t.failed)
 	p.ClosedEarly, _ = byWord(t.closed)
 	return p

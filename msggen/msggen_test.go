@@ -1,6 +1,7 @@
 package msggen
 
 import (
+	"cometctl/internal/timing"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,7 @@ func TestLoopbackUnlimited(t *testing.T) {
 	defer srv.Close()
 	cfg := Config{To: srv.URL + "/send", IDs: 100, Workers: 3, Count: 250_001}
 	res, err := Run(t.Context(), cfg)
-	if err != nil || res.Accepted != 250_001 || len(f.messages()) != 250_001 || res.Late != 0 || res.Lag != (Percentiles{}) {
+	if err != nil || res.Accepted != 250_001 || len(f.messages()) != 250_001 || res.Late != 0 || res.Lag != (timing.Percentiles{}) {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if f.requests < 3 {

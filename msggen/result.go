@@ -1,6 +1,7 @@
 package msggen
 
 import (
+	"cometctl/internal/timing"
 	"fmt"
 	"math"
 	"strconv"
@@ -29,11 +30,11 @@ type Result struct {
 
 	// Rate is Sent by the time that it took, in messages per second: until the last message was written, or until the
 	// schedule had the next one due, whichever is later.
-	Rate   float64     `json:"rate"`
-	Lag    Percentiles `json:"lag_ms"`           // from due to written; all 0 without a rate, where nothing is due
-	Ledger *Ledger     `json:"ledger,omitempty"` // nil with a template: a foreign server returns none
-	Asked  Asked       `json:"asked"`
-	Run    RunInfo     `json:"run"`
+	Rate   float64            `json:"rate"`
+	Lag    timing.Percentiles `json:"lag_ms"`           // from due to written; all 0 without a rate, where nothing is due
+	Ledger *Ledger            `json:"ledger,omitempty"` // nil with a template: a foreign server returns none
+	Asked  Asked              `json:"asked"`
+	Run    RunInfo            `json:"run"`
 }
 
 // Statuses counts answers: the index is their status.
@@ -51,15 +52,6 @@ func (s *Statuses) MarshalJSON() ([]byte, error) {
 		}
 	}
 	return append(b, '}'), nil
-}
-
-// Percentiles of a time in ms.
-type Percentiles struct {
-	P50  float64 `json:"p50"`
-	P90  float64 `json:"p90"`
-	P99  float64 `json:"p99"`
-	P999 float64 `json:"p999"`
-	Max  float64 `json:"max"`
 }
 
 // Ledger is what the server says became of messages that it read. In a Result it is the sum over all answers; deliveries
@@ -168,13 +160,8 @@ func (r *run) result(workers []*worker, stopped time.Duration) Result {
 	if took > 0 {
 		res.Rate = float64(res.Sent) / took.Seconds()
 	}
-	ms := func(us int64) float64 { return float64(us) / 1000 }
-	res.Lag = Percentiles{
-		P50:  ms(r.lag.ValueAtQuantile(50)),
-		P90:  ms(r.lag.ValueAtQuantile(90)),
-		P99:  ms(r.lag.ValueAtQuantile(99)),
-		P999: ms(r.lag.ValueAtQuantile(99.9)),
-		Max:  ms(r.lag.Max()),
+	if p := r.lag.Percentiles(); p != nil {
+		res.Lag = *p
 	}
 	return res
 }

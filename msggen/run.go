@@ -2,6 +2,7 @@ package msggen
 
 import (
 	"cmp"
+	"cometctl/internal/timing"
 	"context"
 	"errors"
 	"fmt"
@@ -14,15 +15,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"cometctl/internal/wire"
 )
 
 const (
 	defaultGrace = 10 * time.Second
 	dialLimit    = 5 * time.Second
-	maxLag       = 30 * 24 * time.Hour // longer ones count as this one
 )
 
 // run is what the workers of one Run share.
@@ -53,11 +51,11 @@ type run struct {
 	status     *[len(Statuses{})]atomic.Uint64 // answers; nil without a template
 
 	mu     sync.Mutex
-	lag    *hdrhistogram.Histogram // µs from due to written
-	ledger Ledger                  // sum of the answers
-	first  error                   // that went wrong with a connection or a line
-	last   error                   // the same
-	fatal  error                   // what makes going on pointless
+	lag    timing.Histogram // from due to written
+	ledger Ledger           // sum of the answers
+	first  error            // that went wrong with a connection or a line
+	last   error            // the same
+	fatal  error            // what makes going on pointless
 }
 
 // Run sends messages as cfg says and returns when they are answered for, or when that can no longer be.
@@ -118,7 +116,7 @@ func newRun(ctx context.Context, cfg Config) *run {
 		total:     cfg.total(),
 		unlimited: cfg.Rate.Unlimited(),
 		end:       never,
-		lag:       hdrhistogram.New(1, maxLag.Microseconds(), 3),
+		lag:       timing.New(),
 	}
 	if cfg.Duration > 0 {
 		r.end = cfg.Duration
@@ -269,7 +267,7 @@ func (r *run) sentRequests(requests []request, at time.Duration) {
 
 // lagged records a delay and tells whether it makes a message late. Its caller has the lock.
 func (r *run) lagged(lag time.Duration) bool {
-	_ = r.lag.RecordValue(min(lag, maxLag).Microseconds()) // within its range by the min
+	r.lag.Record(lag)
 	return lag > LateAfter
 }
 

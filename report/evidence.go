@@ -1,6 +1,10 @@
 package report
 
-import "time"
+import (
+	"time"
+
+	"cometctl/internal/timing"
+)
 
 // Sample is one reading of the server, as Summarize needs it. Sizes are in bytes.
 type Sample struct {
@@ -34,29 +38,20 @@ type Asked struct {
 	Rate  float64 `json:"rate"`  // messages per second; 0 is as fast as it goes
 }
 
-// Percentiles of a duration, in milliseconds.
-type Percentiles struct {
-	P50  float64 `json:"p50"`
-	P90  float64 `json:"p90"`
-	P99  float64 `json:"p99"`
-	P999 float64 `json:"p999"`
-	Max  float64 `json:"max"`
-}
-
 // FloodResult holds those keys of what `cometctl flood --json` prints at its end that a summary is made of. Only Open means
 // more: flood counts there what was open to the end, and whoever fills this struct adds what was closed early.
 type FloodResult struct {
-	Asked       int64            `json:"asked"`
-	Open        int64            `json:"open"` // connections that were opened, whatever became of them
-	Failed      int64            `json:"failed"`
-	FailedBy    map[string]int64 `json:"failed_by"` // Failed by cause
-	ClosedEarly int64            `json:"closed_early"`
-	ClosedBy    map[string]int64 `json:"closed_by"` // ClosedEarly by cause
-	Messages    int64            `json:"messages"`  // stamped messages, each counted once
-	Missing     int64            `json:"missing"`   // gaps in the sequences: a lost last message of an id leaves none
-	Duplicated  int64            `json:"duplicated"`
-	Reordered   int64            `json:"reordered"`
-	LatencyMS   *Percentiles     `json:"latency_ms"` // from due to received; nil: no stamp arrived
+	Asked       int64               `json:"asked"`
+	Open        int64               `json:"open"` // connections that were opened, whatever became of them
+	Failed      int64               `json:"failed"`
+	FailedBy    map[string]int64    `json:"failed_by"` // Failed by cause
+	ClosedEarly int64               `json:"closed_early"`
+	ClosedBy    map[string]int64    `json:"closed_by"` // ClosedEarly by cause
+	Messages    int64               `json:"messages"`  // stamped messages, each counted once
+	Missing     int64               `json:"missing"`   // gaps in the sequences: a lost last message of an id leaves none
+	Duplicated  int64               `json:"duplicated"`
+	Reordered   int64               `json:"reordered"`
+	LatencyMS   *timing.Percentiles `json:"latency_ms"` // from due to received; nil: no stamp arrived
 }
 
 // Ledger is the server's account of the messages it took: for ids with one session each,

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cometctl/internal/timing"
 	"encoding/json"
 	"math"
 	"os"
@@ -22,7 +23,7 @@ func goodEvidence() Evidence {
 		Phases:     Phases{Empty: at(0, 4), Idle: at(10, 14), Traffic: at(15, 75)},
 		ClientHere: true,
 		Flood: &FloodResult{Asked: 10_000, Open: 10_000, Messages: 60_000,
-			LatencyMS: &Percentiles{0.19, 0.4, 2.51, 8.11, 10.2}},
+			LatencyMS: &timing.Percentiles{P50: 0.19, P90: 0.4, P99: 2.51, P999: 8.11, Max: 10.2}},
 		Msggen: &MsggenResult{Sent: 60_000, Accepted: 60_000, Rate: 999.9},
 		Ledger: &Ledger{Sent: 60_000, Delivered: 60_000},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cometctl/internal/timing"
 	"context"
 	"encoding/json"
 	"errors"
@@ -273,7 +274,7 @@ func printFlood(w io.Writer, r flood.Result, asJSON bool) error {
 	fmt.Fprintf(t, "\n\tp50\tp90\tp99\tp99.9\tmax\n")
 	for _, row := range []struct {
 		name string
-		p    *flood.Percentiles
+		p    *timing.Percentiles
 	}{{"connect, ms", r.Connect}, {"first byte, ms", r.TTFB}, {"latency, ms", r.Latency}} {
 		if p := row.p; p != nil {
 			fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", row.name, p.P50, p.P90, p.P99, p.P999, p.Max)

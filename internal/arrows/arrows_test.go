@@ -20,7 +20,7 @@ import (
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
 	"cmd/cometctl": {"server", "server/router", "flood", "msggen", "memlog", "report",
-		"internal/soak", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit"},
+		"internal/soak", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
@@ -29,10 +29,10 @@ var mayImport = map[string][]string{
 	"server/cluster": {"server/router"},
 	// The contract of a router, as tests for whoever implements it. Only tests import it.
 	"server/router/routertest": {"server/router"},
-	"flood":                    {"internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/slab"},
-	"msggen":                   {"internal/wire", "internal/pace", "internal/rlimit"},
+	"flood":                    {"internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/slab", "internal/timing"},
+	"msggen":                   {"internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
 	"memlog":                   {"internal/pace", "internal/rlimit"},
-	"report":                   {"memlog"},
+	"report":                   {"memlog", "internal/timing"},
 	"internal/soak":            {"memlog", "report", "internal/rlimit", "internal/pace"},
 
 	// What they stand on. slab is the bottom.
@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/pace":    {},
 	"internal/rlimit":  {},
 	"internal/slab":    {},
+	"internal/timing":  {},
 	"internal/arrows":  {},
 }
 
@@ -53,6 +54,7 @@ var onlyIn = map[string][]string{
 	"github.com/nats-io/":         {"server/cluster"},
 	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "memlog"},
 	"golang.org/x/term":           {"cmd/cometctl"},
+	"github.com/HdrHistogram/":    {"internal/timing"},
 }
 
 // never says what a package may not import at all, of the standard library too.
