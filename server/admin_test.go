@@ -193,7 +193,7 @@ func TestAdminPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := make(chan bool, 10)
-	l := newAdminListener(ln, 2, func() { full <- true })
+	l := newAdminListener(ln, 2, func(int64) bool { return false }, func() { full <- true })
 	defer l.Close()
 	accepted := make(chan net.Conn)
 	ended := make(chan error)
@@ -239,7 +239,7 @@ func TestDirectTakesPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newAdminListener(ln, 2+directFiles, func() {})
+	l := newAdminListener(ln, 2+directFiles, func(int64) bool { return false }, func() {})
 	defer l.Close()
 	var all []*adminConn
 	for range 2 {
@@ -272,11 +272,12 @@ func TestAdminCrowd(t *testing.T) {
 	}
 	var told strings.Builder
 	s := start(t, Config{MaxConns: int(files.Soft) - rlimit.Reserve, HeadTimeout: 200 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&told, nil))})
+	dial(t, s).stream("1")
+	s.counts.held.Add(s.most - 1) // as if the comet listener had all it may have
 	var crowd []*browser
 	for range adminPlaces + 5 {
 		crowd = append(crowd, dialTo(t, s.Admin().String(), 0))
 	}
-	dial(t, s).stream("1")
 	if a := admin(t, s, "GET", "/healthz", "", nil); a.status != 200 {
 		t.Errorf("behind the crowd: %d", a.status)
 	}
@@ -285,8 +286,39 @@ func TestAdminCrowd(t *testing.T) {
 			t.Errorf("client %d said nothing and got %q", i, got)
 		}
 	}
+	s.counts.held.Add(1 - s.most)
 	s.Close()
 	if n := strings.Count(told.String(), "more wait until one ends"); n != 1 {
 		t.Errorf("it was told %d times: %s", n, told.String())
 	}
+}
+
+// What the comet listener does not use, the admin listener may: a hundred generators, each with a connection of its own. Lent
+// descriptors are not given away twice, and come back.
+func TestAdminBorrows(t *testing.T) {
+	s := start(t, Config{})
+	s.counts.held.Add(s.most - 12) // as if all but twelve were in use
+	var crowd []*browser
+	for range adminPlaces + 5 {
+		b := dialTo(t, s.Admin().String(), 0)
+		b.say("GET /healthz HTTP/1.1\r\n" + hostLine)
+		b.head() // all are served at the same time
+		crowd = append(crowd, b)
+	}
+	if n := s.counts.lent.Load(); n != 6 { // one for who comes next
+		t.Errorf("%d descriptors are lent, want 6", n)
+	}
+	for i := range 6 {
+		dial(t, s).stream(strconv.Itoa(i))
+	}
+	if got := dial(t, s).head(); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+		t.Errorf("the twelfth descriptor was given away twice: %q", got)
+	}
+	for _, b := range crowd {
+		b.Close()
+	}
+	for end := time.Now().Add(10 * time.Second); s.counts.lent.Load() > 1 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	dial(t, s).stream("9")
 }

@@ -11,9 +11,9 @@ import (
 	"cometctl/internal/netloop"
 )
 
-// adminPlaces is how many descriptors the admin listener's connections may hold where --max-conns leaves no more: a part of
-// rlimit.Reserve, so that they do not take those of the comet listener. Who comes when all are taken waits in the accept
-// queue. One that says nothing is cut off after HeadTimeout, an idle one after adminIdle.
+// adminPlaces is how many descriptors the admin listener's connections have for themselves: a part of rlimit.Reserve. More
+// are borrowed from those that the comet listener does not use just now (the article's hundred generators, each with a
+// connection of its own). Who comes when neither is left waits in the accept queue. One that says nothing is cut off after HeadTimeout, an idle one after adminIdle.
 const adminPlaces = 48
 
 // adminIdle is how long a connection of the admin listener may wait for its next request.
@@ -29,34 +29,40 @@ const (
 // adminListener hands out adminConns, as many as there are places.
 type adminListener struct {
 	*net.TCPListener
-	places chan struct{} // holds one for each descriptor in use
-	full   func()        // told once, when all places are taken
+	places chan struct{}      // holds one for each descriptor in use
+	lend   func(n int64) bool // asks for a descriptor of the comet listener's (1), or gives it back (-1)
+	full   func()             // told once, when all places are taken
 	told   sync.Once
 	direct atomic.Int32 // connections that are direct now
 	done   chan struct{}
 	end    sync.Once
 }
 
-func newAdminListener(ln net.Listener, places int, full func()) *adminListener {
-	return &adminListener{TCPListener: ln.(*net.TCPListener), places: make(chan struct{}, places), full: full, done: make(chan struct{})}
+func newAdminListener(ln net.Listener, places int, lend func(n int64) bool, full func()) *adminListener {
+	return &adminListener{TCPListener: ln.(*net.TCPListener), places: make(chan struct{}, places), lend: lend, full: full,
+		done: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
 func (l *adminListener) Accept() (net.Conn, error) {
+	c := &adminConn{ln: l}
 	if !l.take(1) {
-		l.told.Do(l.full)
-		select {
-		case l.places <- struct{}{}:
-		case <-l.done:
-			return nil, net.ErrClosed
+		if c.borrowed = l.lend(1); !c.borrowed {
+			l.told.Do(l.full)
+			select {
+			case l.places <- struct{}{}:
+			case <-l.done:
+				return nil, net.ErrClosed
+			}
 		}
 	}
 	tc, err := l.AcceptTCP()
 	if err != nil {
-		l.giveBack(1)
+		c.leavePlace()
 		return nil, err
 	}
-	return &adminConn{Conn: tc, ln: l}, nil
+	c.Conn = tc
+	return c, nil
 }
 
 // take takes n places, or none where so many are not free.
@@ -90,9 +96,18 @@ type adminConn struct {
 	net.Conn
 	ln *adminListener
 
-	mu     sync.Mutex // held while Conn changes, and by Close
-	direct bool
-	closed bool
+	mu       sync.Mutex // held while Conn changes, and by Close
+	direct   bool
+	borrowed bool // its place is one of the comet listener's
+	closed   bool
+}
+
+func (c *adminConn) leavePlace() {
+	if c.borrowed {
+		c.ln.lend(-1)
+		return
+	}
+	c.ln.giveBack(1)
 }
 
 type connKey struct{}
@@ -134,7 +149,7 @@ func (c *adminConn) Close() error {
 		return err
 	}
 	c.closed = true
-	c.ln.giveBack(1)
+	c.leavePlace()
 	if c.direct {
 		c.ln.direct.Add(-1)
 		c.ln.giveBack(directFiles)

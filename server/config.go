@@ -92,9 +92,9 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// limitConns compares MaxConns with the descriptor limit, or takes it from there. What the limit leaves beside it and
-// rlimit.Reserve is more room for the admin listener.
-func (c *Config) limitConns() (adminMax int, err error) {
+// limitConns compares MaxConns with the descriptor limit, or takes it from there. It returns what the limit leaves for
+// connections of both listeners beside rlimit.Reserve.
+func (c *Config) limitConns() (most int, err error) {
 	if c.MaxConns > 0 {
 		if err := rlimit.Check(c.MaxConns, "connections"); err != nil {
 			return 0, configErrorf("--max-conns: %w", err)
@@ -104,10 +104,10 @@ func (c *Config) limitConns() (adminMax int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("server: %w", err)
 	}
-	most := 1 << 27
+	most = 1 << 27
 	if files.Soft < uint64(most) {
 		most = max(1, int(files.Soft)-rlimit.Reserve)
 	}
 	def(&c.MaxConns, most)
-	return adminPlaces + max(0, most-c.MaxConns), nil
+	return most, nil
 }

@@ -50,10 +50,11 @@ type partial struct {
 	buf  []byte
 }
 
-// counts are the front's counters; all but open and held only grow.
+// counts are the front's counters; all but open, held and lent only grow.
 type counts struct {
 	open     atomic.Int64 // connections now
 	held     atomic.Int64 // of open, those within MaxConns
+	lent     atomic.Int64 // descriptors that the admin listener's connections hold beyond adminPlaces
 	accepted atomic.Int64 // connections ever
 	refused  atomic.Int64 // answered with 503 because MaxConns were open
 	logins   atomic.Int64 // streams ever
@@ -85,7 +86,7 @@ func (f *front) Opened(l netloop.Loop, c netloop.Conn) {
 	*cl = client{}
 	f.s.counts.accepted.Add(1)
 	f.s.counts.open.Add(1)
-	if f.s.counts.held.Add(1) > int64(f.s.cfg.MaxConns) {
+	if held := f.s.counts.held.Add(1); held > int64(f.s.cfg.MaxConns) || held+f.s.counts.lent.Load() > f.s.most {
 		f.s.counts.held.Add(-1)
 		f.s.counts.refused.Add(1)
 		cl.full = true

@@ -75,6 +75,7 @@ type Server struct {
 	local    *router.Local
 	ledger   ledger
 	counts   counts
+	most     int64        // descriptors that connections may hold, beside adminPlaces
 	loops    []*frontLoop // by loop; each belongs to its loop's turn
 	comet    netip.AddrPort
 	admin    net.Addr
@@ -96,11 +97,11 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	adminMax, err := cfg.limitConns()
+	most, err := cfg.limitConns()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
+	s := &Server{cfg: cfg, most: int64(most), born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
 	s.pubs, s.stopPub = context.WithCancel(context.Background())
 	s.lines.New = func() any { return bufio.NewReaderSize(nil, cfg.lineMax()) }
 	s.local = router.NewLocal(s.post)
@@ -119,8 +120,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	front.ready(s.engine.Loops())
 	s.http = s.newAdmin()
-	al := newAdminListener(ln, adminMax, func() {
-		cfg.Log.Warn("the admin listener's connections have all their descriptors; more wait until one ends", "descriptors", adminMax)
+	al := newAdminListener(ln, adminPlaces, s.lend, func() {
+		cfg.Log.Warn("the admin listener's connections have all descriptors that can be spared; more wait until one ends")
 	})
 	go func() { s.httpDone <- s.http.Serve(al) }()
 	if s.comet, err = s.engine.Listen(cfg.Listen); err != nil {
@@ -128,6 +129,16 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("server: comet listener: %w", err)
 	}
 	return s, nil
+}
+
+// lend lets the admin listener have a descriptor that the comet listener does not use just now (n is 1), or takes it back
+// (n is -1).
+func (s *Server) lend(n int64) bool {
+	if s.counts.lent.Add(n)+s.counts.held.Load() > s.most && n > 0 {
+		s.counts.lent.Add(-n)
+		return false
+	}
+	return true
 }
 
 // post hands a message of the publisher with that account to a session. It blocks while the session's loop has too much
