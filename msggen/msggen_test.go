@@ -1,7 +1,6 @@
 package msggen
 
 import (
-	"cometctl/internal/timing"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"cometctl/internal/pace"
+	"cometctl/internal/timing"
 )
 
 func TestCheck(t *testing.T) {

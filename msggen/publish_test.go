@@ -131,6 +131,14 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+func TestStatusesRefuseWhatIsNone(t *testing.T) {
+	for _, text := range []string{`{"1000":1}`, `{"-1":1}`, `{"ok":1}`, `{"200":-1}`, `[]`} {
+		if err := new(Statuses).UnmarshalJSON([]byte(text)); err == nil {
+			t.Errorf("%s is taken for a count of statuses", text)
+		}
+	}
+}
+
 func TestStatuses(t *testing.T) {
 	answers := []string{
 		okAnswer,
@@ -152,6 +160,8 @@ func TestStatuses(t *testing.T) {
 		}
 		if got, _ := res.Status.MarshalJSON(); string(got) != `{"200":100,"201":100,"202":100,"204":100,"304":100,"404":100,"500":100}` {
 			t.Errorf("statuses %s", got)
+		} else if back := new(Statuses); back.UnmarshalJSON(got) != nil || *back != *res.Status {
+			t.Errorf("%s comes back as another result", got)
 		}
 		if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "300 refused as bad") || !strings.Contains(err.Error(), "status 500") {
 			t.Errorf("error %v", err)

@@ -1,12 +1,13 @@
 package msggen
 
 import (
-	"cometctl/internal/timing"
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
 	"time"
 
+	"cometctl/internal/timing"
 	"cometctl/internal/wire"
 )
 
@@ -52,6 +53,22 @@ func (s *Statuses) MarshalJSON() ([]byte, error) {
 		}
 	}
 	return append(b, '}'), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *Statuses) UnmarshalJSON(b []byte) error {
+	var counts map[int]uint64
+	if err := json.Unmarshal(b, &counts); err != nil {
+		return err
+	}
+	*s = Statuses{}
+	for code, n := range counts {
+		if code < 0 || code >= len(s) {
+			return fmt.Errorf("msggen: %d is no status of HTTP", code)
+		}
+		s[code] = n
+	}
+	return nil
 }
 
 // Ledger is what the server says became of messages that it read. In a Result it is the sum over all answers; deliveries

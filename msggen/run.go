@@ -2,7 +2,6 @@ package msggen
 
 import (
 	"cmp"
-	"cometctl/internal/timing"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cometctl/internal/timing"
 	"cometctl/internal/wire"
 )
 

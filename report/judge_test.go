@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cometctl/internal/timing"
 	"encoding/json"
 	"math"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"cometctl/internal/timing"
 )
 
 // goodEvidence is a run in which everything went as asked: 10,000 connections of 184 bytes, a minute of 1000 msg/s.

@@ -27,7 +27,7 @@ func (s *Server) newAdmin() *http.Server {
 		ConnContext:       withConn,
 		ReadHeaderTimeout: s.cfg.HeadTimeout,
 		IdleTimeout:       adminIdle,
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelWarn),
 	}
 }
 

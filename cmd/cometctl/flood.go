@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cometctl/internal/timing"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,11 +13,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"cometctl/flood"
 	"cometctl/internal/netloop"
 	"cometctl/internal/pace"
+	"cometctl/internal/timing"
+	"github.com/spf13/cobra"
 )
 
 // floodOptions are the flags of flood.
