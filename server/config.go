@@ -83,8 +83,10 @@ func covers(a, b net.IP) bool {
 	return all || a.Equal(b)
 }
 
-// lineMax is the longest line of a publisher's stream: JSON may spell a byte of the message in six.
-func (c *Config) lineMax() int { return max(16<<10, 6*c.MessageMax+router.MaxID+64) }
+// lineMax is the longest line that a publisher's stream may have in this form.
+func (c *Config) lineMax(parse lineParser) int {
+	return max(16<<10, parse.spell*c.MessageMax+router.MaxID+64)
+}
 
 func def[T comparable](v *T, d T) {
 	if zero := *new(T); *v == zero {

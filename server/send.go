@@ -93,7 +93,16 @@ func (s *Server) sendOne(w http.ResponseWriter, r *http.Request) {
 }
 
 // lineParser splits one line of a stream into id and message.
-type lineParser func(line []byte) (id, msg []byte, err error)
+type lineParser struct {
+	split func(line []byte) (id, msg []byte, err error)
+	spell int // bytes that one byte of a message may take
+}
+
+// The forms of a stream.
+var (
+	parseTSV  = lineParser{splitTSV, 1}
+	parseJSON = lineParser{splitJSON, len(`\u0000`)}
+)
 
 func parserFor(contentType string) (lineParser, error) {
 	media, _, _ := mime.ParseMediaType(contentType)
@@ -104,10 +113,10 @@ func parserFor(contentType string) (lineParser, error) {
 	case media == "application/x-ndjson", media == "application/json", media == "application/jsonl":
 		return parseJSON, nil
 	}
-	return nil, fmt.Errorf("content type %q: use text/tab-separated-values (id<TAB>message) or application/x-ndjson ({\"id\":..., \"msg\":...})", contentType)
+	return lineParser{}, fmt.Errorf("content type %q: use text/tab-separated-values (id<TAB>message) or application/x-ndjson ({\"id\":..., \"msg\":...})", contentType)
 }
 
-func parseTSV(line []byte) (id, msg []byte, err error) {
+func splitTSV(line []byte) (id, msg []byte, err error) {
 	id, msg, ok := bytes.Cut(line, []byte{'\t'})
 	if !ok {
 		return nil, nil, errors.New("no tab between id and message")
@@ -115,7 +124,7 @@ func parseTSV(line []byte) (id, msg []byte, err error) {
 	return id, msg, nil
 }
 
-func parseJSON(line []byte) (id, msg []byte, err error) {
+func splitJSON(line []byte) (id, msg []byte, err error) {
 	var m struct {
 		ID  *string `json:"id"`
 		Msg *string `json:"msg"`
@@ -197,11 +206,12 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) {
 // stream reads lines and sends them. What has arrived is flushed to the loops before more is waited for, so that a message
 // is never held back for the next one's sake.
 func (p *publisher) stream(body io.Reader, parse lineParser, t *totals) error {
-	br := p.s.lines.Get().(*bufio.Reader)
+	pool := p.s.linePool(parse)
+	br := pool.Get().(*bufio.Reader)
 	br.Reset(body)
 	defer func() {
 		br.Reset(nil)
-		p.s.lines.Put(br)
+		pool.Put(br)
 	}()
 	for n := int64(1); ; n++ {
 		if !lineBuffered(br) {
@@ -236,7 +246,7 @@ func lineBuffered(br *bufio.Reader) bool {
 }
 
 func (p *publisher) line(n int64, line []byte, parse lineParser, t *totals) {
-	id, msg, err := parse(line)
+	id, msg, err := parse.split(line)
 	if err == nil {
 		err = p.send(id, msg)
 	}

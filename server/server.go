@@ -82,7 +82,8 @@ type Server struct {
 	http     *http.Server
 	httpDone chan error
 	born     time.Time
-	lines    sync.Pool // *bufio.Reader of publishers' streams: a new request comes every second, a buffer need not
+	tsv      sync.Pool // *bufio.Reader of publishers' streams: a new request comes every second, a buffer need not
+	json     sync.Pool // the same for NDJSON, whose lines may be longer
 
 	draining atomic.Bool
 	drain    sync.Once
@@ -103,7 +104,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, most: int64(most), born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
 	s.pubs, s.stopPub = context.WithCancel(context.Background())
-	s.lines.New = func() any { return bufio.NewReaderSize(nil, cfg.lineMax()) }
+	s.tsv.New = func() any { return bufio.NewReaderSize(nil, cfg.lineMax(parseTSV)) }
+	s.json.New = func() any { return bufio.NewReaderSize(nil, cfg.lineMax(parseJSON)) }
 	s.local = router.NewLocal(s.post)
 	s.router = s.local
 	ln, err := net.Listen("tcp", cfg.Admin)
@@ -129,6 +131,13 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("server: comet listener: %w", err)
 	}
 	return s, nil
+}
+
+func (s *Server) linePool(parse lineParser) *sync.Pool {
+	if parse.spell > 1 {
+		return &s.json
+	}
+	return &s.tsv
 }
 
 // lend lets the admin listener have a descriptor that the comet listener does not use just now (n is 1), or takes it back
