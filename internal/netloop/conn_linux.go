@@ -271,46 +271,14 @@ func (l *eloop) drain(slot slab.Slot) {
 	l.settle(c)
 }
 
-// settle half-closes an ending connection once its output has left.
-func (l *eloop) settle(c Conn) {
-	r := l.live(c)
-	if r == nil || r.state != stateEnding || r.out != 0 || r.flags&flagHalfShut != 0 {
-		return
-	}
-	if r.flags&flagPeerEOF != 0 {
-		l.Close(c, io.EOF)
-		return
-	}
-	r.flags |= flagHalfShut
-	sysShutdown(r.fd)
-}
+// sendLast, pendingAt and halfClose are how this engine does what ending.go decides.
+func (l *eloop) sendLast(slot slab.Slot, b []byte) { l.queue(l.recs.At(slot), slot, b, 0) }
 
-// End implements Loop.
-func (l *eloop) End(c Conn, last []byte) {
-	r := l.live(c)
-	if r == nil || r.state == stateEnding {
-		return
-	}
-	if r.state == stateDialing {
-		l.Close(c, ErrClosed)
-		return
-	}
-	l.setDeadline(c.Slot(), l.cfg.Linger)
-	r.state = stateEnding
-	if len(last) > 0 {
-		l.queue(r, c.Slot(), last, 0)
-	}
-	l.settle(c)
-}
+func (l *eloop) pendingAt(slot slab.Slot) int { return l.pending(l.recs.At(slot)) }
 
-// expired ends a connection whose End took too long, and tells the handler about all other deadlines.
-func (l *eloop) expired(slot slab.Slot) {
-	c := l.conn(slot)
-	if l.recs.At(slot).state == stateEnding {
-		l.Close(c, ErrLinger)
-		return
-	}
-	l.h.Expired(l, c)
+func (l *eloop) halfClose(slot slab.Slot) bool {
+	sysShutdown(l.recs.At(slot).fd)
+	return true // of a peer that is gone the next read tells
 }
 
 // Close implements Loop.

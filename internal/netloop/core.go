@@ -40,18 +40,20 @@ const (
 // core is what a loop is in both engines: the turn, the mailbox, the records and their deadlines. Everything but mail
 // and turn belongs to whoever has the turn.
 type core struct {
-	h     Handler
-	self  Loop                 // the engine's loop around this core
-	index int                  //
-	clock func() time.Duration // monotonic, since the engine was made
-	now   time.Duration        // of this turn
-	recs  slab.Slab[record]
-	wheel wheel
-	mail  mailbox
-	turn  turn
-	run   func()    // one turn without readiness events; the caller has the turn
-	told  []outcome // writes that have left whole; Wrote is due
-	wake  func()    // makes the loop's own goroutine take a turn
+	h      Handler
+	self   Loop                 // the engine's loop around this core
+	index  int                  //
+	clock  func() time.Duration // monotonic, since the engine was made
+	now    time.Duration        // of this turn
+	recs   slab.Slab[record]
+	wheel  wheel
+	engine ending        // its part in ending a connection
+	linger time.Duration // Config.Linger
+	mail   mailbox
+	turn   turn
+	run    func()    // one turn without readiness events; the caller has the turn
+	told   []outcome // writes that have left whole; Wrote is due
+	wake   func()    // makes the loop's own goroutine take a turn
 }
 
 // inlinePosts is how much posted work a publisher does itself when the loop sleeps. Doing it saves the wake-up of
@@ -104,14 +106,14 @@ func (l *core) setDeadline(slot slab.Slot, d time.Duration) {
 	}
 }
 
-// expire calls f for every connection whose deadline has passed, after clearing it.
-func (l *core) expire(f func(slab.Slot)) {
+// expire tells about every connection whose deadline has passed, after clearing it.
+func (l *core) expire() {
 	for {
 		slot := l.wheel.pop(&l.recs, l.now)
 		if slot == 0 {
 			return
 		}
-		f(slot)
+		l.expired(slot)
 	}
 }
 

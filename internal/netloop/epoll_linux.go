@@ -85,7 +85,7 @@ func newELoop(e *epollEngine, index int, h Handler, clock func() time.Duration) 
 	}
 	l := &eloop{sleepUntil: never, cfg: &e.cfg, short: &e.short, ep: ep, evfd: evfd,
 		buf: make([]byte, e.cfg.ReadBuffer), events: make([]unix.EpollEvent, 512)}
-	l.core = core{h: h, self: l, index: index, clock: clock, run: l.borrowed, wake: l.wakeUp}
+	l.core = core{h: h, self: l, engine: l, linger: e.cfg.Linger, index: index, clock: clock, run: l.borrowed, wake: l.wakeUp}
 	l.mail.init(e.cfg.MailboxSize)
 	if en := sysEpollCtl(ep, unix.EPOLL_CTL_ADD, int32(evfd), unix.EPOLLIN, slotWake, 0); en != 0 {
 		l.free()
@@ -172,7 +172,7 @@ func (l *eloop) takeTurn(events []unix.EpollEvent) {
 		l.event(&events[i])
 	}
 	l.openFresh()
-	l.expire(l.expired)
+	l.expire()
 	l.restartListeners()
 	l.flush()
 }

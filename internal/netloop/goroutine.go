@@ -53,7 +53,7 @@ func newGoroutine(cfg Config, h Handler) Engine {
 	clock := sinceNow()
 	for i := range cfg.Loops {
 		l := &goLoop{e: e, signal: make(chan struct{}, 1), sleepUntil: 1<<63 - 1}
-		l.core = core{h: h, self: l, index: i, clock: clock, run: l.takeTurn, wake: l.wakeUp}
+		l.core = core{h: h, self: l, engine: l, linger: cfg.Linger, index: i, clock: clock, run: l.takeTurn, wake: l.wakeUp}
 		l.mail.init(cfg.MailboxSize)
 		e.loops = append(e.loops, l)
 		e.all.Go(l.serve)
@@ -100,7 +100,7 @@ func (l *goLoop) takeTurn() {
 		return
 	}
 	l.deliver(func() bool { return false }, nil)
-	l.core.expire(l.expired)
+	l.expire()
 }
 
 // inTurn runs f in a turn on a connection's goroutine.
@@ -252,51 +252,12 @@ func (l *goLoop) Pending(c Conn) int {
 	return l.at(c.Slot()).pending()
 }
 
-// End implements Loop.
-func (l *goLoop) End(c Conn, last []byte) {
-	r := l.live(c)
-	if r == nil || r.state == stateEnding {
-		return
-	}
-	if r.state == stateDialing {
-		l.Close(c, ErrClosed)
-		return
-	}
-	l.setDeadline(c.Slot(), l.e.cfg.Linger)
-	r.state = stateEnding
-	if len(last) > 0 {
-		l.at(c.Slot()).queue(last, 0)
-	}
-	l.settle(c)
-}
+// sendLast, pendingAt and halfClose are how this engine does what ending.go decides.
+func (l *goLoop) sendLast(slot slab.Slot, b []byte) { l.at(slot).queue(b, 0) }
 
-// settle half-closes an ending connection once its output has left.
-func (l *goLoop) settle(c Conn) {
-	r := l.live(c)
-	if r == nil || r.state != stateEnding || r.flags&flagHalfShut != 0 {
-		return
-	}
-	gc := l.at(c.Slot())
-	switch {
-	case gc.pending() > 0:
-	case r.flags&flagPeerEOF != 0:
-		l.Close(c, io.EOF)
-	default:
-		r.flags |= flagHalfShut
-		if gc.nc.CloseWrite() != nil {
-			l.Close(c, io.EOF) // the peer is gone already
-		}
-	}
-}
+func (l *goLoop) pendingAt(slot slab.Slot) int { return l.at(slot).pending() }
 
-func (l *goLoop) expired(slot slab.Slot) {
-	c := l.conn(slot)
-	if l.recs.At(slot).state == stateEnding {
-		l.Close(c, ErrLinger)
-		return
-	}
-	l.h.Expired(l, c)
-}
+func (l *goLoop) halfClose(slot slab.Slot) bool { return l.at(slot).nc.CloseWrite() == nil }
 
 // Close implements Loop.
 func (l *goLoop) Close(c Conn, err error) {
