@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"cometctl/internal/broker"
+	"cometctl/internal/broker/brokertest"
 	"cometctl/server/router"
 )
 
@@ -21,8 +23,8 @@ const benchIDs = 200_000
 // the local router are in it too (32 bytes).
 func BenchmarkIDs(b *testing.B) {
 	for b.Loop() {
-		e := embed(b, EmbedConfig{})
-		r := newRouter(b, ConnectConfig{URLs: []string{e.URL()}}, Config{}, nil)
+		e := brokertest.Embed(b, broker.EmbedConfig{})
+		r := newRouter(b, broker.ConnectConfig{URLs: []string{e.URL()}}, Config{}, nil)
 		settle(b, r)
 		before, rssBefore := memory()
 		began := time.Now()
@@ -45,11 +47,11 @@ func BenchmarkIDs(b *testing.B) {
 func BenchmarkMessages(b *testing.B) {
 	for _, c := range []struct{ nodes, servers int }{{1, 1}, {2, 1}, {2, 2}} {
 		b.Run(fmt.Sprintf("%dnodes/%dservers", c.nodes, c.servers), func(b *testing.B) {
-			on := routed(b, c.servers)
+			on := brokertest.Routed(b, c.servers)
 			var got atomic.Int64
 			var nodes []*Router
 			for i := range c.nodes {
-				nodes = append(nodes, newRouter(b, ConnectConfig{URLs: []string{on[i%c.servers].URL()}}, Config{Pending: 1 << 20},
+				nodes = append(nodes, newRouter(b, broker.ConnectConfig{URLs: []string{on[i%c.servers].URL()}}, Config{Pending: 1 << 20},
 					func(router.Session, []byte, uint64) { got.Add(1) }))
 				loginAll(b, nodes[i], i*benchIDs/c.nodes, benchIDs/c.nodes)
 			}
@@ -75,14 +77,14 @@ func BenchmarkMessages(b *testing.B) {
 
 // BenchmarkConfirmed is a request and its answer, one at a time.
 func BenchmarkConfirmed(b *testing.B) {
-	e := embed(b, EmbedConfig{})
-	from, to := newRouter(b, ConnectConfig{URLs: []string{e.URL()}}, Config{Gather: -1}, nil),
-		newRouter(b, ConnectConfig{URLs: []string{e.URL()}}, Config{}, func(router.Session, []byte, uint64) {})
+	e := brokertest.Embed(b, broker.EmbedConfig{})
+	from, to := newRouter(b, broker.ConnectConfig{URLs: []string{e.URL()}}, Config{Gather: -1}, nil),
+		newRouter(b, broker.ConnectConfig{URLs: []string{e.URL()}}, Config{}, func(router.Session, []byte, uint64) {})
 	loginAll(b, to, 0, 1)
 	settle(b, from, to)
 	for _, id := range []string{"0", "nobody"} {
 		b.Run(id, func(b *testing.B) {
-			ctx := within(b)
+			ctx := brokertest.Within(b)
 			for b.Loop() {
 				if c, err := from.SendConfirmed(ctx, []byte(id), nil, 0); err != nil || c.Offline() != (id == "nobody") {
 					b.Fatal(c, err)

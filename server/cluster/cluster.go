@@ -1,6 +1,6 @@
 // Package cluster is the router over many processes. A Router is a router.Local, which knows the sessions of this process,
 // and a connection to NATS, whose interest graph knows which processes hold an id: what global:whereis_name was to the
-// router.erl of the article. NATS itself is never built anew here: Connect joins a server outside, Embed runs one inside.
+// router.erl of the article. The connection is of package internal/broker, which joins a NATS outside or runs one inside.
 //
 //   - An id is the subject comet.id.<token>. Its first login here subscribes, its last logout unsubscribes. All these
 //     subscriptions share one channel, because a goroutine and a queue for each id would cost four times as much.
@@ -23,8 +23,6 @@
 //	interest.go  which ids are subscribed
 //	receive.go   what comes from other nodes
 //	watch.go     connection events, names, Stats
-//	connect.go   Connect, Await: a NATS outside
-//	embed.go     Embed: a NATS inside
 package cluster
 
 import (
@@ -39,18 +37,17 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"cometctl/internal/broker"
 	"cometctl/server/router"
 )
 
 // Errors of this package; compare with errors.Is.
 var (
-	// ErrConfig is returned by New, Connect and Embed for what cannot work; the text names the field and its value.
+	// ErrConfig is returned by New for what cannot work; the text names the field and its value.
 	ErrConfig = errors.New("cluster: bad configuration")
-	// ErrCredentials is returned by Connect when NATS turns the user, password or credentials file down.
-	ErrCredentials = errors.New("cluster: NATS refuses the credentials")
-	// ErrDisconnected is returned by Ready, Await, SendConfirmed and Ping without a connection to NATS; by Send only with
-	// Config.Required.
-	ErrDisconnected = errors.New("cluster: not connected to NATS")
+	// ErrDisconnected is returned by Ready, SendConfirmed and Ping without a connection to NATS; by Send only with
+	// Config.Required. It is broker.ErrDisconnected.
+	ErrDisconnected = broker.ErrDisconnected
 	// ErrTooLarge is returned by Send and SendConfirmed for a message over NATS's maximum payload. Nobody got it.
 	ErrTooLarge = errors.New("cluster: message is too large for NATS")
 	// ErrUnconfirmed is returned by SendConfirmed and Ping when no node answered in time: somebody is interested, says NATS,
@@ -60,8 +57,6 @@ var (
 	ErrNode = errors.New("cluster: no such node")
 	// ErrName is returned by New and Ready when another node goes by the same name.
 	ErrName = errors.New("cluster: the node's name is taken")
-	// ErrEmbed is returned by Embed and Embedded.Routed when the embedded server cannot do what was asked.
-	ErrEmbed = errors.New("cluster: embedded NATS server")
 )
 
 // Defaults of Config.
@@ -118,7 +113,7 @@ type Router struct {
 
 var _ router.Router = (*Router)(nil)
 
-// New makes a Router on nc, which must be of this package's Connect; New takes its event handlers, and Close closes it. With a
+// New makes a Router on nc, which must be of broker.Connect; New takes its event handlers, and Close closes it. With a
 // connection, New fails with ErrName if another node has the name; without one yet, the Router works for local sessions, and
 // Ready says when all is well. Messages for a session, from here or from elsewhere, go to deliver.
 func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
@@ -145,7 +140,7 @@ func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
 		return nil, fmt.Errorf("%w: pending %d, confirm %v; neither may be negative", ErrConfig, cfg.Pending, cfg.Confirm)
 	}
 	if !nc.Opts.NoEcho || nc.Opts.ReconnectBufSize >= 0 {
-		return nil, fmt.Errorf("%w: the NATS connection echoes or buffers; make it with Connect", ErrConfig)
+		return nil, fmt.Errorf("%w: the NATS connection echoes or buffers; make it with broker.Connect", ErrConfig)
 	}
 	r := &Router{cfg: cfg, nc: nc, nonce: nonce, prefix: answerPrefix + nonce + ".",
 		in: make(chan *nats.Msg, cfg.Pending), closing: make(chan struct{})}

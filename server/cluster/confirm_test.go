@@ -12,11 +12,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"cometctl/internal/broker"
+	"cometctl/internal/broker/brokertest"
 	"cometctl/server/router"
 )
 
 func TestSendConfirmed(t *testing.T) {
-	on := routed(t, 3)
+	on := brokertest.Routed(t, 3)
 	const gather = 500 * time.Millisecond // far more than the answers of one process are apart
 	a, b, c := join(t, on[0].URL(), Config{Gather: gather}), join(t, on[1].URL(), Config{}), join(t, on[2].URL(), Config{})
 	first := join(t, on[0].URL(), Config{Gather: -1})
@@ -39,19 +41,19 @@ func TestSendConfirmed(t *testing.T) {
 		{first, "there", Confirmation{Receipt: router.Receipt{Published: true}, Remote: 2, Nodes: 1}, true},
 		{first, "here", Confirmation{Receipt: router.Receipt{Published: true}, Remote: 1, Nodes: 1}, true},
 	} {
-		got, err := c.from.SendConfirmed(within(t), []byte(c.id), []byte("m"), 7)
+		got, err := c.from.SendConfirmed(brokertest.Within(t), []byte(c.id), []byte("m"), 7)
 		if err != nil || got != c.want || got.Offline() == c.online {
 			t.Errorf("to %q: %+v, %v, offline %v; want %+v", c.id, got, err, got.Offline(), c.want)
 		}
 	}
-	if _, err := a.SendConfirmed(within(t), []byte("a b"), nil, 0); !errors.Is(err, router.ErrID) {
+	if _, err := a.SendConfirmed(brokertest.Within(t), []byte("a b"), nil, 0); !errors.Is(err, router.ErrID) {
 		t.Errorf("bad id: %v", err)
 	}
 }
 
 // TestUnconfirmed asks somebody who is interested and does not answer.
 func TestUnconfirmed(t *testing.T) {
-	e := embed(t, EmbedConfig{})
+	e := brokertest.Embed(t, broker.EmbedConfig{})
 	a := join(t, e.URL(), Config{Confirm: 20 * time.Millisecond})
 	stranger := stranger(t, e)
 	if _, err := stranger.SubscribeSync(Subject([]byte("mute"))); err != nil {
@@ -63,31 +65,31 @@ func TestUnconfirmed(t *testing.T) {
 	if !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, context.DeadlineExceeded) || got.Sessions != 1 || !slices.Equal(a.take(), []string{"1 m 7"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if err := a.Ping(within(t), "nobody"); !errors.Is(err, ErrNode) {
+	if err := a.Ping(brokertest.Within(t), "nobody"); !errors.Is(err, ErrNode) {
 		t.Errorf("Ping of nobody: %v", err)
 	}
-	if err := a.Ping(within(t), "no body"); !errors.Is(err, ErrNode) {
+	if err := a.Ping(brokertest.Within(t), "no body"); !errors.Is(err, ErrNode) {
 		t.Errorf("Ping of a bad name: %v", err)
 	}
 }
 
 // TestStranger publishes as any NATS client may.
 func TestStranger(t *testing.T) {
-	e := embed(t, EmbedConfig{})
+	e := brokertest.Embed(t, broker.EmbedConfig{})
 	a := join(t, e.URL(), Config{Name: "node.a"})
 	a.login(t, "a.b", 1)
-	if err := a.Flush(within(t)); err != nil {
+	if err := a.Flush(brokertest.Within(t)); err != nil {
 		t.Fatal(err)
 	}
 	nc := stranger(t, e)
-	m, err := nc.Request(Subject([]byte("a.b")), []byte("hello"), patience)
+	m, err := nc.Request(Subject([]byte("a.b")), []byte("hello"), brokertest.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if ans, ok := parseAnswer(m.Data); !ok || ans.sessions != 1 || ans.name != "node.a" || !slices.Equal(a.take(), []string{"1 hello 999"}) {
 		t.Errorf("answer %q", m.Data)
 	}
-	if _, err := nc.Request(Subject([]byte("a.c")), nil, patience); !errors.Is(err, nats.ErrNoResponders) {
+	if _, err := nc.Request(Subject([]byte("a.c")), nil, brokertest.Patience); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("request to nobody: %v", err)
 	}
 	// Our own message, as a server brings it back to a new connection that has not yet read all of the old one.
@@ -101,10 +103,10 @@ func TestStranger(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := nc.Request(nodeSubject("node.a"), nil, patience); err != nil {
+	if _, err := nc.Request(nodeSubject("node.a"), nil, brokertest.Patience); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "a stray is counted", func() bool { return a.Stats().Strays == 1 })
+	brokertest.Until(t, "a stray is counted", func() bool { return a.Stats().Strays == 1 })
 	if st := a.Stats(); st.Echoes != 3 || st.Received != 1 || len(a.take()) != 0 {
 		t.Errorf("%+v", st)
 	}
@@ -112,7 +114,7 @@ func TestStranger(t *testing.T) {
 
 // TestOffline holds that NATS's word about messages that nobody wanted is passed on, with their tags, and about no others.
 func TestOffline(t *testing.T) {
-	on := routed(t, 2)
+	on := brokertest.Routed(t, 2)
 	var mu sync.Mutex
 	var tags []uint64
 	a := join(t, on[0].URL(), Config{Offline: func(tag uint64) {
@@ -129,7 +131,7 @@ func TestOffline(t *testing.T) {
 			t.Errorf("Send(%q): %+v", id, rec)
 		}
 	}
-	until(t, "three reports", func() bool { return a.Stats().Offline >= 3 })
+	brokertest.Until(t, "three reports", func() bool { return a.Stats().Offline >= 3 })
 	delivered(t, a.Router, b.Router)
 	mu.Lock()
 	defer mu.Unlock()
@@ -193,7 +195,7 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-func stranger(t testing.TB, e *Embedded) *nats.Conn {
+func stranger(t testing.TB, e *broker.Embedded) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(e.URL())
 	if err != nil {
@@ -205,7 +207,7 @@ func stranger(t testing.TB, e *Embedded) *nats.Conn {
 
 func flush(t testing.TB, nc *nats.Conn) {
 	t.Helper()
-	if err := nc.FlushTimeout(patience); err != nil {
+	if err := nc.FlushTimeout(brokertest.Patience); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,32 +1,22 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"log/slog"
-	"math/big"
-	"net"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"cometctl/internal/broker"
+	"cometctl/internal/broker/brokertest"
 	"cometctl/server/router"
 )
 
 // TestRestart ends the NATS server under two nodes, lets things happen meanwhile, and starts it again.
 func TestRestart(t *testing.T) {
-	e := embed(t, EmbedConfig{})
+	e := brokertest.Embed(t, broker.EmbedConfig{})
 	address := strings.TrimPrefix(e.URL(), "nats://")
 	a, b := join(t, e.URL(), Config{}), join(t, e.URL(), Config{})
 	a.login(t, "stays", 1)
@@ -37,7 +27,7 @@ func TestRestart(t *testing.T) {
 
 	e.Close()
 	for _, n := range []*node{a, b} {
-		until(t, "it notices", func() bool { return n.Stats().Outages == 1 })
+		brokertest.Until(t, "it notices", func() bool { return n.Stats().Outages == 1 })
 		if err := n.Ready(); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "since") {
 			t.Errorf("without NATS: %v", err)
 		}
@@ -50,13 +40,13 @@ func TestRestart(t *testing.T) {
 	if rec := b.send(t, "stays", "lost", 9); rec != (router.Receipt{}) {
 		t.Errorf("without NATS: %+v", rec)
 	}
-	if c, err := a.SendConfirmed(within(t), []byte("stays"), []byte("three"), 8); !errors.Is(err, ErrDisconnected) || c.Sessions != 1 || c.Published {
+	if c, err := a.SendConfirmed(brokertest.Within(t), []byte("stays"), []byte("three"), 8); !errors.Is(err, ErrDisconnected) || c.Sessions != 1 || c.Published {
 		t.Errorf("confirmed without NATS: %+v, %v", c, err)
 	}
 
-	embed(t, EmbedConfig{Listen: address})
+	brokertest.Embed(t, broker.EmbedConfig{Listen: address})
 	for _, n := range []*node{a, b} {
-		until(t, "it is back", func() bool { return n.Ready() == nil })
+		brokertest.Until(t, "it is back", func() bool { return n.Ready() == nil })
 	}
 	settle(t, a.Router, b.Router)
 	for _, id := range []string{"stays", "leaves", "comes"} {
@@ -77,12 +67,12 @@ func TestRestart(t *testing.T) {
 
 // TestFailover takes away the server of one node; it goes on with the next one, whose name it never was told.
 func TestFailover(t *testing.T) {
-	on := routed(t, 3)
+	on := brokertest.Routed(t, 3)
 	a, b := join(t, on[0].URL(), Config{}), join(t, on[1].URL(), Config{})
 	a.login(t, "1", 1)
 	settle(t, a.Router, b.Router)
 	on[0].Close()
-	until(t, "a has another server", func() bool { return a.Ready() == nil && a.nc.ConnectedUrl() != on[0].URL() })
+	brokertest.Until(t, "a has another server", func() bool { return a.Ready() == nil && a.nc.ConnectedUrl() != on[0].URL() })
 	settle(t, a.Router, b.Router)
 	b.send(t, "1", "m", 0)
 	delivered(t, a.Router, b.Router)
@@ -93,11 +83,11 @@ func TestFailover(t *testing.T) {
 
 // TestUnreachable starts nodes before NATS: one works for its own sessions, one refuses.
 func TestUnreachable(t *testing.T) {
-	address := freeAddress(t)
-	log := &journal{}
-	to := ConnectConfig{URLs: []string{"nats://user:secret@" + address}, Log: log.logger()}
+	address := brokertest.FreeAddress(t)
+	log := &brokertest.Journal{}
+	to := broker.ConnectConfig{URLs: []string{"nats://user:secret@" + address}, Log: log.Logger()}
 	var got []string
-	loose := newRouter(t, to, Config{Log: log.logger()}, func(_ router.Session, msg []byte, _ uint64) { got = append(got, string(msg)) })
+	loose := newRouter(t, to, Config{Log: log.Logger()}, func(_ router.Session, msg []byte, _ uint64) { got = append(got, string(msg)) })
 	strict := newRouter(t, to, Config{Required: true}, func(router.Session, []byte, uint64) { t.Error("delivered") })
 	for _, r := range []*Router{loose, strict} {
 		if err := r.Login([]byte("1"), 1); err != nil {
@@ -115,21 +105,21 @@ func TestUnreachable(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := Await(ctx, loose.nc, nil); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), address) {
+	if err := broker.Await(ctx, loose.nc, nil); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), address) {
 		t.Errorf("Await: %v", err)
 	}
 	if said := log.String(); !strings.Contains(said, "cannot be reached") || !strings.Contains(said, address) || strings.Contains(said, "secret") {
 		t.Errorf("log: %q", said)
 	}
-	embed(t, EmbedConfig{Listen: address})
+	brokertest.Embed(t, broker.EmbedConfig{Listen: address})
 	for _, r := range []*Router{loose, strict} {
-		if err := Await(within(t), r.nc, nil); err != nil {
+		if err := broker.Await(brokertest.Within(t), r.nc, nil); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "it is ready", func() bool { return r.Ready() == nil })
+		brokertest.Until(t, "it is ready", func() bool { return r.Ready() == nil })
 	}
 	settle(t, loose, strict)
-	if c, err := loose.SendConfirmed(within(t), []byte("2"), nil, 0); err != nil || !c.Offline() {
+	if c, err := loose.SendConfirmed(brokertest.Within(t), []byte("2"), nil, 0); err != nil || !c.Offline() {
 		t.Errorf("confirmed: %+v, %v", c, err)
 	}
 	if st := loose.Stats(); !st.Connected || st.Subscribed != 1 || st.Outages != 0 || st.Last.To.IsZero() {
@@ -137,50 +127,9 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-func TestCredentials(t *testing.T) {
-	e := embed(t, EmbedConfig{User: "anna", Password: "secret"})
-	for _, to := range []ConnectConfig{{}, {User: "anna", Password: "wrong"}, {User: "joe", Password: "secret"}} {
-		to.URLs = []string{e.URL()}
-		if nc, err := Connect(to); !errors.Is(err, ErrCredentials) {
-			t.Errorf("as %q with %q: %v, %v", to.User, to.Password, nc, err)
-		}
-	}
-	r := newRouter(t, ConnectConfig{URLs: []string{e.URL()}, User: "anna", Password: "secret"}, Config{}, nil)
-	if err := r.Ready(); err != nil {
-		t.Error(err)
-	}
-	// Who could not reach NATS at first hears of wrong credentials later.
-	address := freeAddress(t)
-	nc, err := Connect(ConnectConfig{URLs: []string{"nats://" + address}, User: "anna", Password: "wrong", Retry: time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	embed(t, EmbedConfig{Listen: address, User: "anna", Password: "secret"})
-	until(t, "NATS refuses", func() bool { return credentials(nc.LastError()) })
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer cancel()
-	if err := Await(ctx, nc, nil); !errors.Is(err, ErrCredentials) {
-		t.Errorf("Await: %v", err)
-	}
-}
-
-func TestBadConnectConfig(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "none.creds")
-	for _, c := range []struct {
-		cfg  ConnectConfig
-		says string
-	}{
-		{ConnectConfig{}, "nats://"},
-		{ConnectConfig{URLs: []string{"nats://127.0.0.1:1"}, Creds: missing}, missing},
-		{ConnectConfig{URLs: []string{"nats://[::1"}}, "not a URL"},
-	} {
-		if _, err := Connect(c.cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%+v: %v", c.cfg, err)
-		}
-	}
-	e := embed(t, EmbedConfig{})
-	nc, err := Connect(ConnectConfig{URLs: []string{e.URL()}})
+func TestBadConfig(t *testing.T) {
+	e := brokertest.Embed(t, broker.EmbedConfig{})
+	nc, err := broker.Connect(broker.ConnectConfig{URLs: []string{e.URL()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +150,7 @@ func TestBadConnectConfig(t *testing.T) {
 }
 
 func TestTooLarge(t *testing.T) {
-	on := embed(t, EmbedConfig{MaxPayload: 1024})
+	on := brokertest.Embed(t, broker.EmbedConfig{MaxPayload: 1024})
 	a, b := join(t, on.URL(), Config{}), join(t, on.URL(), Config{})
 	a.login(t, "1", 1)
 	b.login(t, "1", 2)
@@ -209,7 +158,7 @@ func TestTooLarge(t *testing.T) {
 	if _, err := a.Send([]byte("1"), make([]byte, 1025), 0); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "1025 bytes, at most 1024") {
 		t.Errorf("1025 bytes: %v", err)
 	}
-	if _, err := a.SendConfirmed(within(t), []byte("1"), make([]byte, 1025), 0); !errors.Is(err, ErrTooLarge) {
+	if _, err := a.SendConfirmed(brokertest.Within(t), []byte("1"), make([]byte, 1025), 0); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("1025 bytes, confirmed: %v", err)
 	}
 	a.send(t, "1", strings.Repeat("m", 1024), 0)
@@ -221,9 +170,9 @@ func TestTooLarge(t *testing.T) {
 
 // TestSameName starts nodes of one name one after the other, and then two at the same moment.
 func TestSameName(t *testing.T) {
-	e := embed(t, EmbedConfig{})
+	e := brokertest.Embed(t, broker.EmbedConfig{})
 	join(t, e.URL(), Config{Name: "twin"})
-	nc, err := Connect(ConnectConfig{URLs: []string{e.URL()}})
+	nc, err := broker.Connect(broker.ConnectConfig{URLs: []string{e.URL()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,28 +184,28 @@ func TestSameName(t *testing.T) {
 	}
 	join(t, e.URL(), Config{Name: "Twin"})
 
-	address := freeAddress(t)
+	address := brokertest.FreeAddress(t)
 	a, b := join(t, "nats://"+address, Config{Name: "twin"}), join(t, "nats://"+address, Config{Name: "twin"})
-	embed(t, EmbedConfig{Listen: address})
-	until(t, "one of them has the name", func() bool {
+	brokertest.Embed(t, broker.EmbedConfig{Listen: address})
+	brokertest.Until(t, "one of them has the name", func() bool {
 		errA, errB := a.Ready(), b.Ready()
 		return errA == nil && errors.Is(errB, ErrName) || errB == nil && errors.Is(errA, ErrName)
 	})
 }
 
 func TestTLS(t *testing.T) {
-	server, client := certificate(t)
-	a := embed(t, EmbedConfig{TLS: server, Cluster: "test"})
-	b := embed(t, EmbedConfig{TLS: server, Cluster: "test", Routes: []string{a.RouteURL()}})
-	if err := b.Routed(within(t), 1); err != nil {
+	server, client := brokertest.Certificate(t)
+	a := brokertest.Embed(t, broker.EmbedConfig{TLS: server, Cluster: "test"})
+	b := brokertest.Embed(t, broker.EmbedConfig{TLS: server, Cluster: "test", Routes: []string{a.RouteURL()}})
+	if err := b.Routed(brokertest.Within(t), 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Connect(ConnectConfig{URLs: []string{a.URL()}}); !errors.Is(err, ErrConfig) {
+	if _, err := broker.Connect(broker.ConnectConfig{URLs: []string{a.URL()}}); !errors.Is(err, broker.ErrConfig) {
 		t.Errorf("with a certificate that nobody trusts: %v", err)
 	}
-	from := newRouter(t, ConnectConfig{URLs: []string{a.URL()}, TLS: client}, Config{}, nil)
+	from := newRouter(t, broker.ConnectConfig{URLs: []string{a.URL()}, TLS: client}, Config{}, nil)
 	var n node
-	n.Router = newRouter(t, ConnectConfig{URLs: []string{b.URL()}, TLS: client}, Config{}, n.deliver)
+	n.Router = newRouter(t, broker.ConnectConfig{URLs: []string{b.URL()}, TLS: client}, Config{}, n.deliver)
 	n.login(t, "1", 1)
 	settle(t, from, n.Router)
 	if _, err := from.Send([]byte("1"), []byte("m"), 0); err != nil {
@@ -267,54 +216,3 @@ func TestTLS(t *testing.T) {
 		t.Errorf("delivered %q", got)
 	}
 }
-
-// certificate is one of our own, for 127.0.0.1, on both sides of a route too.
-func certificate(t *testing.T) (server, client *tls.Config) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, RootCAs: roots}, &tls.Config{RootCAs: roots}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
-// journal is a log that a test reads.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
-func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }

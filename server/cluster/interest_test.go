@@ -11,12 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"cometctl/internal/broker"
+	"cometctl/internal/broker/brokertest"
 	"cometctl/server/router"
 )
 
 // TestSubscriptions counts what NATS holds while sessions come and go.
 func TestSubscriptions(t *testing.T) {
-	e := embed(t, EmbedConfig{})
+	e := brokertest.Embed(t, broker.EmbedConfig{})
 	a := join(t, e.URL(), Config{})
 	for i, c := range []struct {
 		do   func()
@@ -29,7 +31,7 @@ func TestSubscriptions(t *testing.T) {
 		{func() { a.Logout(1); a.login(t, "1", 1); a.Logout(1) }, 0},
 	} {
 		c.do()
-		if err := a.Flush(within(t)); err != nil {
+		if err := a.Flush(brokertest.Within(t)); err != nil {
 			t.Fatal(err)
 		}
 		if got := subscriptions(t, e); got != c.want || a.Stats().Subscribed != c.want {
@@ -38,7 +40,7 @@ func TestSubscriptions(t *testing.T) {
 	}
 	a.login(t, "1", 1)
 	a.Close()
-	until(t, "no subscription is left", func() bool { return subscriptions(t, e) == 0 })
+	brokertest.Until(t, "no subscription is left", func() bool { return subscriptions(t, e) == 0 })
 	if err := a.Flush(context.Background()); !errors.Is(err, ErrDisconnected) {
 		t.Errorf("Flush of a closed node: %v", err)
 	}
@@ -48,7 +50,7 @@ func TestSubscriptions(t *testing.T) {
 // compares in the end what NATS knows with what is held.
 func TestChurn(t *testing.T) {
 	const owners, rounds, ids = 4, 1500, 23
-	on := routed(t, 2)
+	on := brokertest.Routed(t, 2)
 	a, b := join(t, on[0].URL(), Config{}), join(t, on[1].URL(), Config{})
 	id := func(i int) string { return []string{"%d", "room.%d"}[i%2] }
 	name := func(i int) string { return fmt.Sprintf(id(i%ids), i%ids) }
@@ -96,10 +98,10 @@ func TestChurn(t *testing.T) {
 // TestDropped fills the node's limit while Deliver blocks, and accounts for every message.
 func TestDropped(t *testing.T) {
 	const pending, messages = 4, 100
-	e := embed(t, EmbedConfig{})
+	e := brokertest.Embed(t, broker.EmbedConfig{})
 	blocked, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	slow := newRouter(t, ConnectConfig{URLs: []string{e.URL()}}, Config{Pending: pending}, func(router.Session, []byte, uint64) {
+	slow := newRouter(t, broker.ConnectConfig{URLs: []string{e.URL()}}, Config{Pending: pending}, func(router.Session, []byte, uint64) {
 		once.Do(func() {
 			close(blocked)
 			<-release
@@ -122,7 +124,7 @@ func TestDropped(t *testing.T) {
 	send(1)
 	<-blocked
 	send(messages)
-	until(t, "drops are told", func() bool { return slow.Stats().Dropped == messages-pending })
+	brokertest.Until(t, "drops are told", func() bool { return slow.Stats().Dropped == messages-pending })
 	slow.Logout(1 + '0') // what was dropped stays counted when the id is gone
 	slow.Logout(1 + '1')
 	close(release)
@@ -138,7 +140,7 @@ func TestDropped(t *testing.T) {
 
 // TestSlowConsumer has a client that reads nothing; NATS cuts it off and says so.
 func TestSlowConsumer(t *testing.T) {
-	e := embed(t, EmbedConfig{MaxPayload: 32 << 10, MaxPending: 64 << 10, WriteDeadline: patience})
+	e := brokertest.Embed(t, broker.EmbedConfig{MaxPayload: 32 << 10, MaxPending: 64 << 10, WriteDeadline: brokertest.Patience})
 	from := join(t, e.URL(), Config{})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(e.URL(), "nats://"))
 	if err != nil {
@@ -149,14 +151,14 @@ func TestSlowConsumer(t *testing.T) {
 	if _, err := fmt.Fprintf(conn, "CONNECT {}\r\nSUB %s 1\r\n", Subject([]byte("1"))); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "it has subscribed", func() bool { return subscriptions(t, e) == 1 })
+	brokertest.Until(t, "it has subscribed", func() bool { return subscriptions(t, e) == 1 })
 	msg := make([]byte, 32<<10)
-	for end := time.Now().Add(patience); e.SlowConsumers() == 0; {
+	for end := time.Now().Add(brokertest.Patience); e.SlowConsumers() == 0; {
 		if _, err := from.Send([]byte("1"), msg, 0); err != nil || time.Now().After(end) {
 			t.Fatalf("never cut off: %v", err)
 		}
 	}
-	until(t, "its subscription is gone", func() bool { return subscriptions(t, e) == 0 })
+	brokertest.Until(t, "its subscription is gone", func() bool { return subscriptions(t, e) == 0 })
 	if got := e.SlowConsumers(); got != 1 {
 		t.Errorf("%d slow consumers", got)
 	}
@@ -164,11 +166,11 @@ func TestSlowConsumer(t *testing.T) {
 
 // TestReentry calls everything within Deliver of a message from elsewhere.
 func TestReentry(t *testing.T) {
-	e := embed(t, EmbedConfig{})
+	e := brokertest.Embed(t, broker.EmbedConfig{})
 	var a *Router
 	ready := make(chan struct{})
 	var did []string
-	a = newRouter(t, ConnectConfig{URLs: []string{e.URL()}}, Config{}, func(s router.Session, msg []byte, _ uint64) {
+	a = newRouter(t, broker.ConnectConfig{URLs: []string{e.URL()}}, Config{}, func(s router.Session, msg []byte, _ uint64) {
 		<-ready
 		did = append(did, string(msg))
 		if string(msg) != "go" {
@@ -181,10 +183,10 @@ func TestReentry(t *testing.T) {
 		if _, err := a.Send([]byte("2"), []byte("nested"), 0); err != nil {
 			t.Error(err)
 		}
-		if c, err := a.SendConfirmed(within(t), []byte("3"), nil, 0); err != nil || !c.Offline() {
+		if c, err := a.SendConfirmed(brokertest.Within(t), []byte("3"), nil, 0); err != nil || !c.Offline() {
 			t.Errorf("%+v, %v", c, err)
 		}
-		if err := a.Flush(within(t)); err != nil {
+		if err := a.Flush(brokertest.Within(t)); err != nil {
 			t.Error(err)
 		}
 	})

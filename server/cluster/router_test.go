@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"cometctl/internal/broker"
+	"cometctl/internal/broker/brokertest"
 	"cometctl/server/router"
 	"cometctl/server/router/routertest"
 )
@@ -69,10 +71,10 @@ func (s *spread) handed() (n uint64) {
 }
 
 // newSpread has a node on each of the servers.
-func newSpread(t *testing.T, on []*Embedded, deliver router.Deliver) router.Router {
+func newSpread(t *testing.T, on []*broker.Embedded, deliver router.Deliver) router.Router {
 	s := &spread{t: t}
 	for _, e := range on {
-		r := newRouter(t, ConnectConfig{URLs: []string{e.URL()}}, Config{}, func(to router.Session, msg []byte, tag uint64) {
+		r := newRouter(t, broker.ConnectConfig{URLs: []string{e.URL()}}, Config{}, func(to router.Session, msg []byte, tag uint64) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if tag == remoteTag {
@@ -94,20 +96,20 @@ func newSpread(t *testing.T, on []*Embedded, deliver router.Deliver) router.Rout
 }
 
 func TestOneNode(t *testing.T) {
-	on := routed(t, 1)
+	on := brokertest.Routed(t, 1)
 	routertest.Run(t, 30_000, func(t *testing.T, deliver router.Deliver) router.Router {
-		return newRouter(t, ConnectConfig{URLs: []string{on[0].URL()}}, Config{}, deliver)
+		return newRouter(t, broker.ConnectConfig{URLs: []string{on[0].URL()}}, Config{}, deliver)
 	})
 }
 
 func TestThreeNodes(t *testing.T) {
-	on := routed(t, 3)
+	on := brokertest.Routed(t, 3)
 	routertest.Run(t, 600, func(t *testing.T, deliver router.Deliver) router.Router { return newSpread(t, on, deliver) })
 }
 
 // TestLoginThereSendHere follows one message: who gets it, once, with which tag, in which order.
 func TestLoginThereSendHere(t *testing.T) {
-	on := routed(t, 3)
+	on := brokertest.Routed(t, 3)
 	a, b, c := join(t, on[0].URL(), Config{}), join(t, on[1].URL(), Config{}), join(t, on[2].URL(), Config{})
 	a.login(t, "7", 1)
 	b.login(t, "7", 2)
@@ -136,9 +138,9 @@ func TestLoginThereSendHere(t *testing.T) {
 // TestOrder has a publisher on each of two nodes; a third one receives, in each publisher's order and without a gap.
 func TestOrder(t *testing.T) {
 	const messages = 2000
-	on := routed(t, 3)
+	on := brokertest.Routed(t, 3)
 	last := map[byte]int{}
-	got := newRouter(t, ConnectConfig{URLs: []string{on[0].URL()}}, Config{}, func(_ router.Session, msg []byte, _ uint64) {
+	got := newRouter(t, broker.ConnectConfig{URLs: []string{on[0].URL()}}, Config{}, func(_ router.Session, msg []byte, _ uint64) {
 		n := int(msg[1])<<8 | int(msg[2])
 		if n != last[msg[0]]+1 {
 			t.Errorf("publisher %d: message %d after %d", msg[0], n, last[msg[0]])

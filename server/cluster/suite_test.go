@@ -1,82 +1,25 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
+	"cometctl/internal/broker"
+	"cometctl/internal/broker/brokertest"
 	"cometctl/server/router"
 )
 
-// patience is how long a test waits for what must happen; it never waits for what must not.
-const patience = 20 * time.Second
-
-func within(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// until waits for a condition that nothing signals.
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited %v: %s", patience, what)
-		}
-	}
-}
-
-func embed(t testing.TB, cfg EmbedConfig) *Embedded {
-	t.Helper()
-	if cfg.Listen == "" {
-		cfg.Listen = "127.0.0.1:0"
-	}
-	if cfg.Cluster != "" && cfg.RouteOn == "" {
-		cfg.RouteOn = "127.0.0.1:0"
-	}
-	e, err := Embed(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
-}
-
 // subscriptions counts those of the server's own clients to ids.
-func subscriptions(t testing.TB, e *Embedded) (n int) {
+func subscriptions(t testing.TB, e *broker.Embedded) int {
 	t.Helper()
-	all, err := e.srv.Subsz(&server.SubszOptions{Subscriptions: true, Limit: 1 << 20})
+	n, err := e.Subscriptions(idPrefix)
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, sub := range all.Subs {
-		if strings.HasPrefix(sub.Subject, idPrefix) {
-			n++
-		}
 	}
 	return n
-}
-
-// routed starts n servers with routes to each other.
-func routed(t testing.TB, n int) []*Embedded {
-	t.Helper()
-	all := []*Embedded{embed(t, EmbedConfig{Cluster: "test"})}
-	for len(all) < n {
-		all = append(all, embed(t, EmbedConfig{Cluster: "test", Routes: []string{all[0].RouteURL()}}))
-	}
-	for _, e := range all {
-		if err := e.Routed(within(t), n-1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return all
 }
 
 // node is a Router that writes down what it delivers.
@@ -122,14 +65,14 @@ const remoteTag = 999
 func join(t testing.TB, url string, cfg Config) *node {
 	t.Helper()
 	n := &node{}
-	n.Router = newRouter(t, ConnectConfig{URLs: []string{url}}, cfg, n.deliver)
+	n.Router = newRouter(t, broker.ConnectConfig{URLs: []string{url}}, cfg, n.deliver)
 	return n
 }
 
-func newRouter(t testing.TB, to ConnectConfig, cfg Config, deliver router.Deliver) *Router {
+func newRouter(t testing.TB, to broker.ConnectConfig, cfg Config, deliver router.Deliver) *Router {
 	t.Helper()
 	to.Retry = 5 * time.Millisecond
-	nc, err := Connect(to)
+	nc, err := broker.Connect(to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +80,7 @@ func newRouter(t testing.TB, to ConnectConfig, cfg Config, deliver router.Delive
 		cfg.Tag = remoteTag
 	}
 	if cfg.Confirm == 0 {
-		cfg.Confirm = patience
+		cfg.Confirm = brokertest.Patience
 	}
 	r, err := New(nc, cfg, deliver)
 	if err != nil {
@@ -151,7 +94,7 @@ func newRouter(t testing.TB, to ConnectConfig, cfg Config, deliver router.Delive
 // that they had sent is delivered.
 func settle(t testing.TB, nodes ...*Router) {
 	t.Helper()
-	ctx := within(t)
+	ctx := brokertest.Within(t)
 	for _, from := range nodes {
 		if err := from.Flush(ctx); err != nil {
 			t.Fatal(err)
@@ -177,7 +120,7 @@ func delivered(t testing.TB, nodes ...*Router) {
 // ping returns when to has handled what from had sent. A node that has just joined may not be known everywhere yet.
 func ping(t testing.TB, from, to *Router) {
 	t.Helper()
-	ctx := within(t)
+	ctx := brokertest.Within(t)
 	err := ErrNode
 	for errors.Is(err, ErrNode) && ctx.Err() == nil {
 		err = from.Ping(ctx, to.Name())

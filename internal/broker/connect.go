@@ -1,4 +1,4 @@
-package cluster
+package broker
 
 import (
 	"context"
@@ -37,7 +37,7 @@ type ConnectConfig struct {
 	Log      *slog.Logger  // told of failed attempts; default: nobody is
 }
 
-// Connect makes a connection for New. If no server can be reached it says so in the log and returns a connection that keeps
+// Connect makes a connection. If no server can be reached it says so in the log and returns a connection that keeps
 // trying: Await waits for it. It fails with ErrConfig, or with ErrCredentials if the first server that answers turns them down.
 func Connect(cfg ConnectConfig) (*nats.Conn, error) {
 	if len(cfg.URLs) == 0 {
@@ -62,7 +62,7 @@ func Connect(cfg ConnectConfig) (*nats.Conn, error) {
 	case !unreachable(err):
 		return nil, fmt.Errorf("%w: NATS %s: %w", ErrConfig, redact(cfg.URLs), err)
 	}
-	cfg.Log.Warn("cluster: NATS cannot be reached; trying again", "urls", redact(cfg.URLs), "error", err)
+	cfg.Log.Warn("broker: NATS cannot be reached; trying again", "urls", redact(cfg.URLs), "error", err)
 	nc, err = nats.Connect(urls, append(opts, nats.RetryOnFailedConnect(true))...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: NATS %s: %w", ErrConfig, redact(cfg.URLs), err)
@@ -87,14 +87,14 @@ func (cfg *ConnectConfig) options() []nats.Option {
 		nats.PingInterval(pingEvery),
 		nats.MaxPingsOutstanding(pingsMissed),
 		nats.IgnoreAuthErrorAbort(), // a server whose users are being changed is weather
-		// nats.go calls another handler for the first connection than for later ones; to a Router they are the same.
+		// nats.go calls another handler for the first connection than for later ones; to its users they are the same.
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			if f := nc.ReconnectHandler(); f != nil {
 				f(nc)
 			}
 		}),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { cfg.Log.Debug("cluster: NATS", "error", err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { cfg.Log.Error("cluster: NATS", "error", err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { cfg.Log.Debug("broker: NATS", "error", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { cfg.Log.Error("broker: NATS", "error", err) }),
 	}
 	if cfg.User != "" {
 		opts = append(opts, nats.UserInfo(cfg.User, cfg.Password))
@@ -152,7 +152,7 @@ func Await(ctx context.Context, nc *nats.Conn, log *slog.Logger) error {
 		select {
 		case <-status:
 		case <-again.C:
-			log.Warn("cluster: still waiting for NATS", "urls", redact(nc.Servers()), "error", nc.LastError())
+			log.Warn("broker: still waiting for NATS", "urls", redact(nc.Servers()), "error", nc.LastError())
 		case <-ctx.Done():
 			why := ErrDisconnected
 			if credentials(nc.LastError()) {

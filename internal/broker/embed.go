@@ -1,4 +1,4 @@
-package cluster
+package broker
 
 import (
 	"cmp"
@@ -246,4 +246,19 @@ func (l *serverLog) said() (fatal, last string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.fatal, l.last
+}
+
+// Subscriptions is the number of subjects with this prefix that clients of this server (not of others) are subscribed to.
+// It reads all of the server's subscriptions: seconds for a million.
+func (e *Embedded) Subscriptions(prefix string) (n int, err error) {
+	all, err := e.srv.Subsz(&server.SubszOptions{Subscriptions: true, Limit: 1 << 22})
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrEmbed, err)
+	}
+	for _, sub := range all.Subs {
+		if strings.HasPrefix(sub.Subject, prefix) {
+			n++
+		}
+	}
+	return n, nil
 }

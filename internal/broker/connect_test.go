@@ -1,0 +1,57 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cometctl/internal/broker"
+	"cometctl/internal/broker/brokertest"
+)
+
+func TestCredentials(t *testing.T) {
+	e := brokertest.Embed(t, broker.EmbedConfig{User: "anna", Password: "secret"})
+	for _, to := range []broker.ConnectConfig{{}, {User: "anna", Password: "wrong"}, {User: "joe", Password: "secret"}} {
+		to.URLs = []string{e.URL()}
+		if nc, err := broker.Connect(to); !errors.Is(err, broker.ErrCredentials) {
+			t.Errorf("as %q with %q: %v, %v", to.User, to.Password, nc, err)
+		}
+	}
+	nc, err := broker.Connect(broker.ConnectConfig{URLs: []string{e.URL()}, User: "anna", Password: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	// Who could not reach NATS at first hears of wrong credentials later.
+	address := brokertest.FreeAddress(t)
+	nc, err = broker.Connect(broker.ConnectConfig{URLs: []string{"nats://" + address}, User: "anna", Password: "wrong", Retry: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	brokertest.Embed(t, broker.EmbedConfig{Listen: address, User: "anna", Password: "secret"})
+	brokertest.Until(t, "NATS refuses", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		return errors.Is(broker.Await(ctx, nc, nil), broker.ErrCredentials)
+	})
+}
+
+func TestBadConnectConfig(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "none.creds")
+	for _, c := range []struct {
+		cfg  broker.ConnectConfig
+		says string
+	}{
+		{broker.ConnectConfig{}, "nats://"},
+		{broker.ConnectConfig{URLs: []string{"nats://127.0.0.1:1"}, Creds: missing}, missing},
+		{broker.ConnectConfig{URLs: []string{"nats://[::1"}}, "not a URL"},
+	} {
+		if _, err := broker.Connect(c.cfg); !errors.Is(err, broker.ErrConfig) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: %v", c.cfg, err)
+		}
+	}
+}
