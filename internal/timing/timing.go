@@ -1,7 +1,8 @@
-// Package timing keeps distributions of durations, and sums them up in the percentiles that every result of cometctl shows.
+// Package timing keeps distributions of durations, and sums them up in the percentiles that every result of cometctl shows; and
+// counts by due time, which tell when something was sent and when it got lost (Buckets).
 //
 // It is HdrHistogram with the bounds and the units that flood and msggen share, so that their figures can be laid side by
-// side. A Histogram belongs to one goroutine or lock; those of several are merged.
+// side. A Histogram belongs to one goroutine or lock; those of several are merged. A Buckets is no different.
 package timing
 
 import (
