@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	// and soak, which conducts them as processes and reads what they leave.
 	"server":         {"server/router", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
 	"server/router":  {"internal/slab"},
-	"server/cluster": {"server/router", "internal/broker"},
+	"server/cluster": {"server/router", "internal/broker", "internal/subject"},
 	// The contract of a router, as tests for whoever implements it. Only tests import it.
 	"server/router/routertest": {"server/router"},
 	"flood":                    {"internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/slab", "internal/timing"},
@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"internal/pace":              {},
 	"internal/rlimit":            {},
 	"internal/slab":              {},
+	"internal/subject":           {},
 	"internal/timing":            {},
 	"internal/arrows":            {},
 }

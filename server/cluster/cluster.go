@@ -26,7 +26,6 @@
 package cluster
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +37,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"cometctl/internal/broker"
+	"cometctl/internal/subject"
 	"cometctl/server/router"
 )
 
@@ -117,7 +117,7 @@ var _ router.Router = (*Router)(nil)
 // connection, New fails with ErrName if another node has the name; without one yet, the Router works for local sessions, and
 // Ready says when all is well. Messages for a session, from here or from elsewhere, go to deliver.
 func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
-	nonce := rand.Text()[:nonceLen]
+	nonce := subject.NewOrigin()
 	if cfg.Name == "" {
 		cfg.Name = defaultName(nonce)
 	}

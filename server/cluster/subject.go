@@ -1,75 +1,37 @@
 package cluster
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
+
+	"cometctl/internal/subject"
 )
 
-// The subjects. Requests and messages carry a reply subject that begins with answerPrefix and the sender's nonce, which is
-// also how a node knows its own message when NATS brings it back (receive.go).
+// Of the subjects (package subject), the replies that this package speaks of begin with answerPrefix and the sender's nonce.
 //
-//	comet.id.TOKEN          messages for an id; who holds it subscribes
-//	comet.node.TOKEN        requests to a node by its name; it alone subscribes
 //	comet.re.NONCE.c.N      answers to request N of a node
 //	comet.re.NONCE.v.TAG    NATS's word that nobody wanted a message that had no session at the sender
 //	comet.re.NONCE.d        nothing: the message had sessions at the sender, so nobody asks
 const (
-	idPrefix     = "comet.id."
-	nodePrefix   = "comet.node."
-	answerPrefix = "comet.re."
-	nonceLen     = 16 // of rand.Text's base32: 80 bits
+	idPrefix     = subject.IDs
+	nodePrefix   = subject.Nodes
+	answerPrefix = subject.Replies
+	nonceLen     = subject.OriginLen
 
-	kindConfirm = "c"
-	kindVoid    = "v"
-	kindDone    = "d"
+	kindConfirm = subject.Confirm
+	kindVoid    = subject.Void
+	kindDone    = subject.Done
+
+	dot = '.'
 )
 
-// A token is an id with '=' for each '.', which is what separates tokens. '=' is in no id (router.ValidID), so the two can be
-// told apart, and nothing else needs care: NATS tells upper from lower case, and takes '*' and '>' for wildcards, neither of
-// which an id may hold. Tokens are as long as their ids, and decimal ids are their own tokens.
-const (
-	dot      = '.'
-	dotToken = '='
-)
+// Subject returns the subject of an id's messages. id is valid (router.ValidID).
+func Subject(id []byte) string { return subject.Of(id) }
 
-func subject(prefix string, id []byte) string {
-	var b strings.Builder
-	b.Grow(len(prefix) + len(id))
-	b.WriteString(prefix)
-	for len(id) > 0 {
-		i := bytes.IndexByte(id, dot)
-		if i < 0 {
-			b.Write(id)
-			break
-		}
-		b.Write(id[:i])
-		b.WriteByte(dotToken)
-		id = id[i+1:]
-	}
-	return b.String()
-}
+func nodeSubject(name string) string { return subject.Node(name) }
 
-// Subject returns the subject of an id's messages, for publishers that speak NATS themselves. id is valid (router.ValidID).
-func Subject(id []byte) string { return subject(idPrefix, id) }
-
-func nodeSubject(name string) string { return subject(nodePrefix, []byte(name)) }
-
-// appendID appends the id of a subject of Subject to dst; not ok if subject is none.
-func appendID(dst []byte, subject string) (id []byte, ok bool) {
-	token, ok := strings.CutPrefix(subject, idPrefix)
-	if !ok || strings.IndexByte(token, dot) >= 0 {
-		return dst, false
-	}
-	from := len(dst)
-	dst = append(dst, token...)
-	for i := from; i < len(dst); i++ {
-		if dst[i] == dotToken {
-			dst[i] = dot
-		}
-	}
-	return dst, true
-}
+// appendID appends the id of a subject of Subject to dst; not ok if from is none.
+func appendID(dst []byte, from string) (id []byte, ok bool) { return subject.AppendID(dst, from) }
 
 // kind is the kind of one of our reply subjects, nothing for those of others.
 func kind(reply string) string {
