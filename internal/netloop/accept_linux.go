@@ -3,6 +3,7 @@ package netloop
 import (
 	"fmt"
 	"net/netip"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,11 @@ func (e *epollEngine) Listen(addr string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("listen on %s: %w", addr, err)
 	}
+	return bound, e.listen(fds)
+}
+
+// listen gives each loop the listening socket of its index.
+func (e *epollEngine) listen(fds []int32) (err error) {
 	for i, l := range e.loops {
 		l.turn.enter()
 		if l.closed {
@@ -30,11 +36,21 @@ func (e *epollEngine) Listen(addr string) (netip.AddrPort, error) {
 		}
 		l.leave(false)
 	}
-	return bound, err
+	return err
 }
 
+// Inherit implements Engine: the loops share the one socket.
+func (e *epollEngine) Inherit(f *os.File) (netip.AddrPort, error) {
+	fds, bound, err := inheritListener(f, len(e.loops))
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("listen on %s, which was inherited: %w", f.Name(), err)
+	}
+	return bound, e.listen(fds)
+}
+
+// watchListener asks for one loop's wake-up a connection, where several loops have the same socket.
 func (l *eloop) watchListener(i, op int) {
-	sysEpollCtl(l.ep, op, l.listeners[i], unix.EPOLLIN, slotListener+uint32(i), 0)
+	sysEpollCtl(l.ep, op, l.listeners[i], unix.EPOLLIN|unix.EPOLLEXCLUSIVE, slotListener+uint32(i), 0)
 }
 
 // accept takes connections until the queue is empty or others have waited long enough. No error here ends the server:

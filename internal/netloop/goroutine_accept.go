@@ -3,8 +3,10 @@ package netloop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 )
@@ -19,11 +21,29 @@ func (e *goEngine) Listen(addr string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	tl := ln.(*net.TCPListener)
+	return e.listen(ln.(*net.TCPListener))
+}
+
+// Inherit implements Engine.
+func (e *goEngine) Inherit(f *os.File) (netip.AddrPort, error) {
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("listen on %s, which was inherited: %w", f.Name(), err)
+	}
+	tl, ok := ln.(*net.TCPListener)
+	if !ok {
+		ln.Close()
+		return netip.AddrPort{}, fmt.Errorf("listen on %s, which was inherited: it is %s, no TCP socket", f.Name(), ln.Addr().Network())
+	}
+	return e.listen(tl)
+}
+
+// listen accepts what comes to ln, which is the engine's from here on.
+func (e *goEngine) listen(tl *net.TCPListener) (netip.AddrPort, error) {
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
-		ln.Close()
+		tl.Close()
 		return netip.AddrPort{}, ErrClosed
 	}
 	e.listeners = append(e.listeners, tl)

@@ -26,6 +26,7 @@ package netloop
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -34,6 +35,10 @@ import (
 type Conn uint64
 
 const slotBits, genBits = 28, 28
+
+// MaxGroup is the greatest number of sockets of a Group. Steer's program takes two instructions for each, and the kernel bounds its
+// size (net.core.optmem_max, 20 KB on older ones).
+const MaxGroup = 512
 
 // MaxLoops is the greatest number of loops that an Engine can have.
 const MaxLoops = 1 << (64 - slotBits - genBits)
@@ -106,6 +111,9 @@ type Loop interface {
 type Engine interface {
 	// Listen accepts connections on addr ("127.0.0.1:8000"; port 0 picks one) and returns the address that was bound.
 	Listen(addr string) (netip.AddrPort, error)
+	// Inherit accepts connections on a listening socket that another process has opened (Group.File), and returns its address. The
+	// engine has a copy of its own when it returns, and f is the caller's to close.
+	Inherit(f *os.File) (netip.AddrPort, error)
 	// StopListening closes the listening sockets; established connections go on. Connections that wait in the accept
 	// queue are accepted first.
 	StopListening()

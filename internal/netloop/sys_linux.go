@@ -1,6 +1,7 @@
 package netloop
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"syscall"
@@ -167,6 +168,41 @@ func listenGroup(addr netip.AddrPort, n int) (fds []int32, bound netip.AddrPort,
 		}
 	}
 	return fds, addr, nil
+}
+
+// inheritListener returns n copies of the listening socket that f is, and its address. The other options were set by whoever opened it.
+func inheritListener(f *os.File, n int) (fds []int32, bound netip.AddrPort, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, bound, err
+	}
+	gone := raw.Control(func(fd uintptr) {
+		if listening, e := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ACCEPTCONN); e != nil || listening == 0 {
+			err = errors.Join(errors.New("no listening socket"), e)
+			return
+		}
+		if bound, err = localAddr(int(fd)); err != nil {
+			return
+		}
+		if err = unix.SetNonblock(int(fd), true); err != nil {
+			return
+		}
+		for range n {
+			c, e := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+			if e != nil {
+				err = os.NewSyscallError("fcntl", e)
+				return
+			}
+			fds = append(fds, int32(c))
+		}
+	})
+	if err = errors.Join(gone, err); err != nil {
+		for _, fd := range fds {
+			sysClose(fd)
+		}
+		return nil, bound, err
+	}
+	return fds, bound, nil
 }
 
 // unsentMax is TCP_NOTSENT_LOWAT of accepted sockets: with so many bytes that were not sent yet, the kernel takes no more.
