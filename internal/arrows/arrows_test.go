@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"msggen":                   {"internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
 	"memlog":                   {"internal/pace", "internal/rlimit"},
 	"report":                   {"memlog", "internal/timing"},
-	"internal/soak":            {"memlog", "report", "internal/rlimit", "internal/pace"},
+	"internal/soak":            {"memlog", "report", "internal/nursery", "internal/rlimit", "internal/pace"},
 
 	// What they stand on. slab is the bottom.
 	"internal/netloop": {"internal/slab", "internal/rlimit"},
@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	// What tests around NATS need. Only tests import it.
 	"internal/broker/brokertest": {"internal/broker"},
 	"internal/wire":              {},
+	"internal/nursery":           {},
 	"internal/pace":              {},
 	"internal/rlimit":            {},
 	"internal/slab":              {},

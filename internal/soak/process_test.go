@@ -203,7 +203,7 @@ func TestFolderThatVanishes(t *testing.T) {
 
 // What a piece prints is read to the end on a full disk too, and the failure is known.
 func TestPumpOnAFullDisk(t *testing.T) {
-	n := &nursery{}
+	n := &crew{}
 	lines := 0
 	n.pump(strings.NewReader("a\nb\nc"), full{}, func([]byte) { lines++ })
 	if err := n.unwritten(); lines != 3 || !errors.Is(err, errFull) {
@@ -311,16 +311,4 @@ func alive(pid int) bool {
 	}
 	_, rest, _ := strings.Cut(string(text), ") ")
 	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
-}
-
-func TestTail(t *testing.T) {
-	var last tail
-	for i := range 10 {
-		last.add(fmt.Appendf(nil, "line %d", i))
-		last.add([]byte(`{"open":1}`))
-		last.add(nil)
-	}
-	if got := strings.Join(last.lines, ","); got != "line 5,line 6,line 7,line 8,line 9" {
-		t.Errorf("last words %q", got)
-	}
 }

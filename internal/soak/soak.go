@@ -13,12 +13,12 @@
 //     summary from the folder alone.
 //   - The conductor (conductor.go, phases.go) owns all state of the run. One goroutine,
 //     Run's own, touches it. Pieces reach it through one channel of events.
-//   - The nursery (process.go) owns the processes. Each has two goroutines that turn
+//   - The crew (process.go) owns the processes. Each has two goroutines that turn
 //     its output into files and events and that end with it.
 //
 // No piece outlives its run: the conductor ends them in order, kills who does not
 // listen, and on Linux the kernel kills them should this process be killed itself
-// (process_linux.go).
+// (internal/nursery).
 package soak
 
 import (
@@ -104,15 +104,15 @@ func Run(ctx context.Context, cfg Config) (report.Summary, error) {
 	if err != nil {
 		return report.Summary{}, err
 	}
-	n := newNursery(cfg.Program, string(dir))
-	defer n.close()
+	n := newCrew(cfg.Program, string(dir))
+	defer n.Close()
 	if cfg.Quit != nil {
 		over := make(chan struct{})
 		defer close(over)
 		go func() {
 			select {
 			case <-cfg.Quit:
-				n.killAll()
+				n.KillAll()
 			case <-over:
 			}
 		}()

@@ -1,17 +1,17 @@
-package soak
+package nursery
 
 import (
 	"os"
 	"syscall"
 )
 
-// attributes of every piece: a process group of its own, which is also what makes it
+// attributes of every child: a process group of its own, which is also what makes it
 // possible to interrupt it alone.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
 
-// interrupt sends Ctrl-Break to the piece's group, which Go delivers to it as
+// interrupt sends Ctrl-Break to the child's group, which Go delivers to it as
 // os.Interrupt. There is no other gentle signal, and os.Process refuses this one.
 func interrupt(p *os.Process) error {
 	const ctrlBreak = 1

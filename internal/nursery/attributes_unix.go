@@ -1,14 +1,14 @@
 //go:build unix && !linux
 
-package soak
+package nursery
 
 import (
 	"os"
 	"syscall"
 )
 
-// attributes of every piece: a process group of its own, so that a Ctrl-C in the
-// terminal reaches only the conductor, which ends the pieces in order. Nothing here
+// attributes of every child: a process group of its own, so that a Ctrl-C in the
+// terminal reaches only the parent, which ends them in order. Nothing here
 // ends them if this process is killed with SIGKILL.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
