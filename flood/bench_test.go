@@ -55,16 +55,16 @@ func BenchmarkConnection(b *testing.B) {
 	const n = 20_000
 	var bytes int64
 	for b.Loop() {
-		before := heap()
+		before := heapBytes()
 		a := opened(b, &freeLoop{}, n)
-		bytes = heap() - before
+		bytes = heapBytes() - before
 		runtime.KeepAlive(a)
 	}
 	b.ReportMetric(float64(bytes)/n, "B/conn")
 	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "conns/s")
 }
 
-func heap() int64 {
+func heapBytes() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

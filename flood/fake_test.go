@@ -90,7 +90,7 @@ func (r *rig) hangUp(c netloop.Conn, e error) { r.fakeLoop.Close(c, e) }
 func (r *rig) live(c netloop.Conn) bool       { return r.conns[c.Slot()-1] != 0 }
 
 func (r *rig) result() Result {
-	t := newTally()
+	t := newTally(r.plan.byDue)
 	r.lane.snapshot(t)
 	return t.result(r.plan.targets.Len(), testStart)
 }

@@ -8,6 +8,7 @@
 //   - lane (lane.go) is the share of a run in one loop of netloop: it dials, hands bytes on and counts.
 //   - stream (stream.go) reads one response: bytes in, events out.
 //   - stamps (stamps.go) finds the stamps in bodies; tracker (window.go) finds what is missing, repeated or late.
+//   - parking (again.go) keeps the targets that are to be dialed again.
 //   - Targets (target.go, url.go) are the URLs; origins (origin.go) the source addresses.
 //   - tally and Result (result.go) are what was counted; cause (cause.go) is why something failed.
 //
@@ -44,7 +45,9 @@ type Config struct {
 	Pace           pace.Rate      // when targets fall due; the zero Rate opens as fast as InFlight allows
 	InFlight       int            // most handshakes at a time; default: DefaultInFlight, and no bound with a Pace
 	ConnectTimeout time.Duration  // from dial to the head of the response; default DefaultConnectTimeout
-	Hold           time.Duration  // from when every connection is open or has failed; 0: until Run's context ends
+	Hold           time.Duration  // from when every connection was open or has failed; 0: until Run's context ends
+	Reconnect      time.Duration  // a connection that failed or ended is dialed again after it, give or take half; 0: it is not
+	ByDue          time.Duration  // step of Result.ByDue; 0: there is none
 	Sources        []netip.Prefix // addresses to connect from; none: IPv4 loopback targets rotate through 127.0.0.0/8
 	Rotation       uint64         // where in 127.0.0.0/8 that begins: a number that another process has not
 	Engine         string         // of netloop; default: its own
@@ -91,6 +94,7 @@ func New(cfg Config) (*Flood, error) {
 	f := &Flood{cfg: cfg, plan: &plan{
 		targets: cfg.Targets, origins: o,
 		lanes: cfg.Loops, inFlight: max(cfg.InFlight/cfg.Loops, 1), timeout: cfg.ConnectTimeout,
+		reconnect: cfg.Reconnect, byDue: cfg.ByDue,
 		clock: wallClock(),
 		again: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 	}}

@@ -15,6 +15,7 @@ type record struct {
 	since  int64     // ns since the epoch: of the dial, then of the connect, then of the head
 	tail   slab.Slot // the beginning of a stamp, see stamps
 	target uint32    // index of its URL
+	past   slab.Slot // what its target has received before, see parking; 0: this is its first connection, or it is open
 	stage  stage
 }
 
@@ -34,32 +35,36 @@ type lane struct {
 	plan     *plan
 	next     int // index of the next target to dial; steps by plan.lanes
 	dialing  int // connections without a head yet
+	trying   int // those of them that are the first of their target
 	stopping bool
-	settled  bool // every target is open or has failed
+	settled  bool // every target was open or has failed
 
 	recs    slab.Slab[record] // mirrors the loop's slots
 	heads   heads
 	stamps  stamps
 	tracker tracker
+	parking parking
 	tally   *tally
 	request []byte // scratch
 }
 
 // plan is what the lanes of a run share. It does not change while they run, but for allowed.
 type plan struct {
-	targets  *Targets
-	origins  origins
-	lanes    int
-	inFlight int           // bound of each lane's dialing
-	timeout  time.Duration // from dial to head
-	clock    func() int64  // ns since the epoch; never goes back
-	allowed  atomic.Int64  // targets below this index may be dialed
-	again    chan struct{} // a lane asks for a fill in another turn; holds one
-	changed  chan struct{} // a lane is settled, or its last connection has gone; holds one
+	targets   *Targets
+	origins   origins
+	lanes     int
+	inFlight  int           // bound of each lane's dialing
+	timeout   time.Duration // from dial to head
+	reconnect time.Duration // from the end of a connection to the next dial, about; 0: there is none
+	byDue     time.Duration // step of tally.due; 0: it is not counted
+	clock     func() int64  // ns since the epoch; never goes back
+	allowed   atomic.Int64  // targets below this index may be dialed
+	again     chan struct{} // a lane asks for a fill in another turn; holds one
+	changed   chan struct{} // a lane is settled, or its last connection has gone; holds one
 }
 
 func newLane(p *plan, index int) *lane {
-	return &lane{plan: p, next: index, tally: newTally()}
+	return &lane{plan: p, next: index, tally: newTally(p.byDue)}
 }
 
 // maxRefusals bounds the dials of a turn that fail at once, so that a million of them do not make one endless turn.
@@ -71,10 +76,12 @@ func (a *lane) fill(l netloop.Loop) {
 		return
 	}
 	allowed := int(a.plan.allowed.Load())
-	for refused := 0; a.next < allowed && a.dialing < a.plan.inFlight; {
-		i := a.next
-		a.next += a.plan.lanes
-		if a.dial(l, i) {
+	for refused := 0; a.dialing < a.plan.inFlight; {
+		target, past, ok := a.choose(allowed)
+		if !ok {
+			break
+		}
+		if a.dial(l, target, past) {
 			continue
 		}
 		if refused++; refused == maxRefusals {
@@ -82,10 +89,25 @@ func (a *lane) fill(l netloop.Loop) {
 			break
 		}
 	}
-	if !a.settled && a.dialing == 0 && a.next >= a.plan.targets.Len() {
+	if !a.settled && a.trying == 0 && a.next >= a.plan.targets.Len() {
 		a.settled = true
 		signal(a.plan.changed)
 	}
+}
+
+// choose returns the target to dial next: one that has waited for its next connection, or the next new one.
+func (a *lane) choose(allowed int) (target int, past slab.Slot, ok bool) {
+	if len(a.parking.queue) > 0 {
+		if past = a.parking.take(a.plan.clock()); past != 0 {
+			return int(a.parking.past.At(past).target), past, true
+		}
+	}
+	if a.next >= allowed {
+		return 0, 0, false
+	}
+	target = a.next
+	a.next += a.plan.lanes
+	return target, 0, true
 }
 
 // signal wakes the run; one wake-up that it has not seen yet is enough.
@@ -96,17 +118,26 @@ func signal(c chan struct{}) {
 	}
 }
 
-// dial starts the connection to target i. It returns false where that failed at once.
-func (a *lane) dial(l netloop.Loop, i int) bool {
+// dial starts the connection to target i, its first where past is 0. It returns false where that failed at once.
+func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
 	to := a.plan.targets.Addr(i)
 	now := a.plan.clock()
 	c, err := l.Dial(to, a.plan.origins.from(i, to.Addr()))
 	if err != nil {
 		a.tally.failed[causeOf(err)]++
+		if past == 0 {
+			a.tally.tried++
+		}
+		if a.plan.reconnect > 0 {
+			a.park(past, uint32(i), window{}, 0)
+		}
 		return false
 	}
 	a.dialing++
-	*a.recs.Reach(c.Slot()) = record{stage: stageDialing, target: uint32(i), since: now}
+	if past == 0 {
+		a.trying++
+	}
+	*a.recs.Reach(c.Slot()) = record{stage: stageDialing, target: uint32(i), past: past, since: now}
 	l.SetDeadline(c, a.plan.timeout)
 	return true
 }
@@ -165,9 +196,21 @@ func (a *lane) accept(l netloop.Loop, c netloop.Conn, r *record, now int64) {
 	r.stage, r.since = stageOpen, now
 	a.dialing--
 	a.tally.open++
-	a.tally.opened++
-	a.tally.lastOpened = now
+	if r.past != 0 {
+		a.tally.reconnects++
+		a.unpark(r)
+	} else {
+		a.tried()
+		a.tally.opened++
+		a.tally.lastOpened = now
+	}
 	a.fill(l)
+}
+
+// tried notes that a target's first handshake is over.
+func (a *lane) tried() {
+	a.trying--
+	a.tally.tried++
 }
 
 // body takes a piece of a body that came at the time now.
@@ -182,7 +225,9 @@ func (a *lane) body(r *record, data []byte, now int64) {
 		}
 		data = data[n:]
 		a.tally.latency.Record(time.Duration(now - s.Due))
-		a.tracker.note(&r.first, r.since, s)
+		if a.tracker.note(&r.first, r.since, s) && a.tally.due != nil {
+			a.tally.due.Add(s.Due)
+		}
 	}
 }
 
@@ -203,11 +248,19 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 		a.dialing--
 		if !a.stopping {
 			a.tally.failed[why]++
+			if r.past == 0 {
+				a.tried()
+			}
 		}
+		r.since = 0 // it was not open
 	}
 	a.heads.forget(&r.stream.part)
 	a.stamps.forget(&r.tail)
-	a.tracker.forget(&r.first)
+	if a.plan.reconnect > 0 && !a.stopping {
+		a.park(r.past, r.target, r.first, r.since)
+	} else {
+		a.tracker.forget(&r.first)
+	}
 	*r = record{}
 	if a.fill(l); a.settled && a.tally.open == 0 {
 		signal(a.plan.changed)

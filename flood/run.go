@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cometctl/internal/netloop"
+	"cometctl/internal/timing"
 )
 
 // run is a Flood while it runs. It belongs to the goroutine in Run.
@@ -15,6 +16,7 @@ type run struct {
 	phase  Phase
 	began  int64       // ns since the epoch
 	due    *time.Timer // the next target falls due
+	wake   *time.Timer // one that has waited falls due again
 	sum    *tally      // scratch: what the lanes have counted together
 }
 
@@ -27,8 +29,9 @@ func (f *Flood) Run(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("flood: %w", err)
 	}
 	defer engine.Close()
-	r := &run{Flood: f, engine: engine, began: f.plan.clock(), due: time.NewTimer(0), sum: newTally()}
+	r := &run{Flood: f, engine: engine, began: f.plan.clock(), due: time.NewTimer(0), wake: time.NewTimer(0), sum: newTally(0)}
 	defer r.due.Stop()
+	defer r.wake.Stop()
 	r.enter(Ramp)
 	err = r.wait(ctx)
 	r.enter(Drain)
@@ -53,8 +56,10 @@ func (r *run) wait(ctx context.Context) error {
 			r.cfg.Watch(r.progress())
 		case <-r.due.C:
 			r.release()
+		case <-r.wake.C:
+			r.refill()
 		case <-r.plan.again:
-			r.each((*lane).fill)
+			r.refill()
 		case <-r.plan.changed:
 			settled, open := r.state()
 			if settled && r.phase == Ramp {
@@ -63,7 +68,7 @@ func (r *run) wait(ctx context.Context) error {
 					hold = time.After(r.cfg.Hold)
 				}
 			}
-			if settled && open == 0 {
+			if settled && open == 0 && r.cfg.Reconnect <= 0 {
 				return ErrAllEnded
 			}
 		}
@@ -80,6 +85,20 @@ func (r *run) release() {
 	if n < all {
 		// A timer is up to a millisecond late anyway; what falls due within one goes together.
 		r.due.Reset(max(r.cfg.Pace.Due(n)-elapsed, time.Millisecond))
+	}
+}
+
+// refill lets the lanes dial what they can, and sets the timer for the next target that waits to be dialed again.
+func (r *run) refill() {
+	var next int64
+	r.each(func(a *lane, l netloop.Loop) {
+		a.fill(l)
+		if at := a.wake(); at != 0 && (next == 0 || at < next) {
+			next = at
+		}
+	})
+	if next != 0 {
+		r.wake.Reset(max(time.Duration(next-r.plan.clock()), time.Millisecond))
 	}
 }
 
@@ -119,6 +138,9 @@ func (r *run) progress() Progress {
 // finish takes the result and closes all connections.
 func (r *run) finish() Result {
 	r.sum.reset()
+	if r.cfg.ByDue > 0 {
+		r.sum.due = timing.NewBuckets(r.cfg.ByDue)
+	}
 	r.each(func(a *lane, l netloop.Loop) {
 		a.snapshot(r.sum)
 		a.stop(l)

@@ -89,12 +89,12 @@ type tracker struct {
 	missing    int64
 }
 
-// note takes the stamp s, received on the connection whose first window is w and which has been open since the given
-// time (ns since the epoch).
-func (t *tracker) note(w *window, since int64, s wire.Stamp) {
+// note takes the stamp s, received on the connection whose first window is w and whose target has been open since the given
+// time (ns since the epoch). It reports whether the message is a new one.
+func (t *tracker) note(w *window, since int64, s wire.Stamp) bool {
 	if s.Seq == 0 || s.Seq > math.MaxUint32 {
 		t.messages++ // no sequence that msggen would write; it is a message all the same
-		return
+		return true
 	}
 	n := uint32(s.Seq)
 	how, gaps := t.find(w, since, n, s).note(n)
@@ -102,11 +102,12 @@ func (t *tracker) note(w *window, since int64, s wire.Stamp) {
 	switch how {
 	case repeated:
 		t.duplicated++
-		return
+		return false
 	case late:
 		t.reordered++
 	}
 	t.messages++
+	return true
 }
 
 // find returns the window of the sequence of s, a new one where n is its first number.

@@ -26,6 +26,7 @@ type floodOptions struct {
 	inFlight, loops        int
 	connectTimeout         time.Duration
 	hold, statsEvery       time.Duration
+	reconnect, byDue       time.Duration
 	engine                 string
 	header                 []string
 	allowRemote, json      bool
@@ -47,15 +48,21 @@ fast as --in-flight handshakes at a time allow, or one each --interval, or at a 
 --hold begins when every connection is open or has failed; without it they are held
 until Ctrl-C.
 
+With --reconnect, a connection that failed or ended is dialed again after that time, give
+or take half of it, as long as the run lasts. Each failure and each end counts; what
+matters in the end is whether every connection is open.
+
 The messages of 'cometctl msggen' carry a stamp, from which flood tells how late each
-came, and which are missing, came twice or in the wrong order.
+came, and which are missing, came twice or in the wrong order, on whichever connection
+to the same URL. With --by-due 100ms the JSON result also has by_due: how many distinct
+messages came of those that were due in each 100 ms, to lay beside msggen's.
 
 Every --stats-every, Stats: {Active,Closed,Chunks} goes to stderr: connections open
 now, connections that failed or ended, chunks received. The result goes to stdout; with
 --json it is one JSON object, and so is each progress line on stderr.
 
-Exit codes: 0 every connection was opened and stayed open, 1 one failed or ended early,
-2 wrong usage (nothing was opened), 130 interrupted before the ramp or --hold was over.`,
+Exit codes: 0 every connection was opened and stayed open (with --reconnect: is open at
+the end), 1 one failed or ended early, 2 wrong usage (nothing was opened), 130 interrupted before the ramp or --hold was over.`,
 		Example: `  # the article: a file of URLs, 10 ms from one connection to the next, until Ctrl-C
   cometctl flood urls.txt --interval 10ms
 
@@ -78,6 +85,8 @@ Exit codes: 0 every connection was opened and stayed open, 1 one failed or ended
 	f.IntVar(&o.inFlight, "in-flight", 0, fmt.Sprintf("most handshakes at a time (default %d; no bound with --interval or --rate)", flood.DefaultInFlight))
 	f.DurationVar(&o.connectTimeout, "connect-timeout", flood.DefaultConnectTimeout, "from the start of a connection to the whole head of its response")
 	f.DurationVar(&o.hold, "hold", 0, "hold the connections for this long; 0 is until Ctrl-C")
+	f.DurationVar(&o.reconnect, "reconnect", 0, "dial a connection that failed or ended again after this `time`; 0 is never")
+	f.DurationVar(&o.byDue, "by-due", 0, "count messages by due time in steps of this `time`, for the JSON result; 0 is not")
 	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
 	f.StringArrayVarP(&o.header, "header", "H", nil, "a `field` that each request carries, such as 'TE: chunked'; may be given several times, and may replace Host, User-Agent and Accept")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "accept targets that are not loopback addresses")
@@ -118,7 +127,7 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	if printErr := printFlood(s.out, result, o.json); printErr != nil {
 		return printErr
 	}
-	return floodVerdict(ctx, result, err, o.hold)
+	return floodVerdict(ctx, result, err, o)
 }
 
 // floodConfig turns flags into a Config.
@@ -130,12 +139,16 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 		return cfg, usageErrorf("--connect-timeout %v: give a time of more than zero, such as 10s", o.connectTimeout)
 	case o.statsEvery < 0:
 		return cfg, usageErrorf("--stats-every %v: give a time of zero (no lines) or more", o.statsEvery)
+	case o.reconnect < 0:
+		return cfg, usageErrorf("--reconnect %v: give a time, such as 500ms, or 0 for never", o.reconnect)
+	case o.byDue < 0:
+		return cfg, usageErrorf("--by-due %v: give a time, such as 100ms, or 0 for no counts", o.byDue)
 	case o.inFlight < 0:
 		return cfg, usageErrorf("--in-flight %d: give a number of 1 or more", o.inFlight)
 	case o.loops < 1 || o.loops > 256:
 		return cfg, usageErrorf("--loops %d: give a number from 1 to 256", o.loops)
 	}
-	cfg = flood.Config{InFlight: o.inFlight, ConnectTimeout: o.connectTimeout, Hold: o.hold,
+	cfg = flood.Config{InFlight: o.inFlight, ConnectTimeout: o.connectTimeout, Hold: o.hold, Reconnect: o.reconnect, ByDue: o.byDue,
 		Engine: o.engine, Loops: o.loops,
 		Rotation: uint64(os.Getpid()) * 64} // 64,000 connections from here on, the next process begins elsewhere
 	if o.interval != "" {
@@ -157,22 +170,29 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 }
 
 // floodVerdict is the command's error: the run's own, a connection that was not held, or a signal that came too early.
-func floodVerdict(ctx context.Context, r flood.Result, err error, hold time.Duration) error {
-	lost := r.Failed + r.ClosedEarly
+func floodVerdict(ctx context.Context, r flood.Result, err error, o floodOptions) error {
 	switch {
-	case lost > 0:
-		text := fmt.Sprintf("%d of %d connections were not held: %d failed to open%s, %d ended early%s",
-			lost, r.Asked, r.Failed, causes(r.FailedBy), r.ClosedEarly, causes(r.ClosedBy))
+	case r.Failed+r.ClosedEarly > 0 && !r.Held():
+		text := notHeld(r, o.reconnect > 0)
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, text)
 		}
 		return errors.New(text)
 	case err != nil:
 		return err
-	case ctx.Err() != nil && (hold > 0 || r.Open < r.Asked):
+	case ctx.Err() != nil && (o.hold > 0 || r.Open < r.Asked):
 		return errInterrupted
 	}
 	return nil
+}
+
+// notHeld says how many connections were not what was asked for: held, or open at the end where they may come again.
+func notHeld(r flood.Result, reconnect bool) string {
+	why := fmt.Sprintf("%d failed to open%s, %d ended early%s", r.Failed, causes(r.FailedBy), r.ClosedEarly, causes(r.ClosedBy))
+	if reconnect {
+		return fmt.Sprintf("%d of %d connections were not open at the end: %s, %d opened again", r.Asked-r.Open, r.Asked, why, r.Reconnects)
+	}
+	return fmt.Sprintf("%d of %d connections were not held: %s", r.Failed+r.ClosedEarly, r.Asked, why)
 }
 
 // causes is " (refused 10, timeout 2)", the most frequent first.
@@ -240,9 +260,12 @@ func (v *floodView) text(p flood.Progress) string {
 	if p.Phase == flood.Ramp {
 		rate := float64(p.Open) / max(time.Since(v.began).Seconds(), 1e-3)
 		t += fmt.Sprintf(", %.0f/s", rate)
-		if left := p.Asked - p.Open - p.Failed - p.ClosedEarly; rate >= 1 {
+		if left := p.Asked - p.Open - p.Failed - p.ClosedEarly; rate >= 1 && left >= 0 {
 			t += fmt.Sprintf(", %v to go", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
 		}
+	}
+	if p.Reconnects > 0 {
+		t += fmt.Sprintf(", %d opened again", p.Reconnects)
 	}
 	if p.Messages > 0 {
 		t += fmt.Sprintf(", %d messages", p.Messages)
@@ -263,6 +286,9 @@ func printFlood(w io.Writer, r flood.Result, asJSON bool) error {
 	fmt.Fprintf(t, "open\t%d\n", r.Open)
 	fmt.Fprintf(t, "failed\t%d%s\n", r.Failed, causes(r.FailedBy))
 	fmt.Fprintf(t, "closed early\t%d%s\n", r.ClosedEarly, causes(r.ClosedBy))
+	if r.Reconnects > 0 {
+		fmt.Fprintf(t, "opened again\t%d\n", r.Reconnects)
+	}
 	fmt.Fprintf(t, "opened per second\t%.0f\n", r.OpenPerS)
 	fmt.Fprintf(t, "bytes\t%d\n", r.Bytes)
 	fmt.Fprintf(t, "chunks\t%d\n", r.Chunks)
