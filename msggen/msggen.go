@@ -85,6 +85,8 @@ type Config struct {
 	Seed uint64 // of the random ids: equal seeds and equal workers choose equal ids
 	Size int    // bytes of a message, padded, with its stamp; 0: as long as it comes out
 
+	ByDue time.Duration // Result.ByDue counts in steps of this length; 0: it does not
+
 	Grace time.Duration // how long to go on without progress once nothing more falls due; 0 means 10 s
 
 	// Progress, where not nil, is called every ProgressEvery while the run goes on, from one goroutine at a time.
@@ -114,6 +116,8 @@ func (c *Config) Check() error {
 			"at most %d ids with so many workers", c.IDs, workers, maxSequences/workers)
 	case c.Duration < 0:
 		return fmt.Errorf("--duration %v: it must be positive, or 0 for no limit", c.Duration)
+	case c.ByDue < 0:
+		return fmt.Errorf("--by-due %v: give a time such as 100ms, or 0 for no counts by due time", c.ByDue)
 	case c.Size < 0 || c.Size > MaxSize:
 		return fmt.Errorf("--size %d: give at most %d bytes, or 0 for messages as long as they come out", c.Size, MaxSize)
 	case c.Size > 0 && c.Size < c.minSize():

@@ -43,6 +43,7 @@ func TestCheck(t *testing.T) {
 		{"too many workers", func(c *Config) { c.Workers = 10_001 }, "--workers 10001: "},
 		{"most workers", func(c *Config) { c.Workers = 10_000 }, ""},
 		{"negative duration", func(c *Config) { c.Duration = -time.Second }, "--duration -1s: "},
+		{"negative step", func(c *Config) { c.ByDue = -1 }, "--by-due -1ns: give a time"},
 		{"negative size", func(c *Config) { c.Size = -1 }, "--size -1: give at most"},
 		{"small size", func(c *Config) { c.Size = 20 }, "--size 20: number and stamp need"},
 		{"huge size", func(c *Config) { c.Size = MaxSize + 1 }, "--size 1048577: give at most 1048576"},

@@ -34,6 +34,7 @@ type Result struct {
 	Rate   float64            `json:"rate"`
 	Lag    timing.Percentiles `json:"lag_ms"`           // from due to written; all 0 without a rate, where nothing is due
 	Ledger *Ledger            `json:"ledger,omitempty"` // nil with a template: a foreign server returns none
+	ByDue  *timing.Buckets    `json:"by_due,omitempty"` // Sent by the time at which the messages were due; nil without Config.ByDue
 	Asked  Asked              `json:"asked"`
 	Run    RunInfo            `json:"run"`
 }
@@ -74,14 +75,20 @@ func (s *Statuses) UnmarshalJSON(b []byte) error {
 // Ledger is what the server says became of messages that it read. In a Result it is the sum over all answers; deliveries
 // may exceed messages, as an id may have several sessions. Pending is what was queued when an answer was written: most of
 // that has been delivered since, and the server's own GET /stats knows.
+//
+// Where a server is one of many on NATS, it speaks for itself: what it Forwarded, others have Received.
 type Ledger struct {
-	Sent      uint64 `json:"sent"`
-	Delivered uint64 `json:"delivered"`
-	Offline   uint64 `json:"offline"`
-	Dropped   uint64 `json:"dropped"`
-	Gone      uint64 `json:"gone"`
-	Pending   uint64 `json:"pending"`
-	Bad       uint64 `json:"bad"`
+	Sent        uint64 `json:"sent"`
+	Delivered   uint64 `json:"delivered"`
+	Offline     uint64 `json:"offline"`
+	Dropped     uint64 `json:"dropped"`
+	Gone        uint64 `json:"gone"`
+	Pending     uint64 `json:"pending"`
+	Forwarded   uint64 `json:"forwarded"`   // taken by NATS for sessions elsewhere
+	Received    uint64 `json:"received"`    // that came over NATS
+	Unpublished uint64 `json:"unpublished"` // for no session of the server, while NATS could not be reached
+	Overrun     uint64 `json:"overrun"`     // that came over NATS faster than they could be handled, and were thrown away
+	Bad         uint64 `json:"bad"`
 }
 
 func (l *Ledger) add(m Ledger) {
@@ -91,6 +98,10 @@ func (l *Ledger) add(m Ledger) {
 	l.Dropped += m.Dropped
 	l.Gone += m.Gone
 	l.Pending += m.Pending
+	l.Forwarded += m.Forwarded
+	l.Received += m.Received
+	l.Unpublished += m.Unpublished
+	l.Overrun += m.Overrun
 	l.Bad += m.Bad
 }
 
@@ -145,6 +156,7 @@ func (r *run) result(workers []*worker, stopped time.Duration) Result {
 			Workers: r.workers, IDs: r.cfg.IDs, Seed: r.cfg.Seed, Size: r.cfg.Size},
 		Run: RunInfo{Start: r.start.Round(0), Tag: strconv.FormatUint(uint64(wire.NewRunTag(r.start, 0)), 10),
 			Elapsed: r.elapsed().Seconds()},
+		ByDue: r.byDue,
 	}
 	if r.template != nil {
 		res.Status = new(Statuses)

@@ -52,6 +52,7 @@ type run struct {
 
 	mu     sync.Mutex
 	lag    timing.Histogram // from due to written
+	byDue  *timing.Buckets  // of messages written; nil where nobody asked
 	ledger Ledger           // sum of the answers
 	first  error            // that went wrong with a connection or a line
 	last   error            // the same
@@ -117,6 +118,9 @@ func newRun(ctx context.Context, cfg Config) *run {
 		unlimited: cfg.Rate.Unlimited(),
 		end:       never,
 		lag:       timing.New(),
+	}
+	if cfg.ByDue > 0 {
+		r.byDue = timing.NewBuckets(cfg.ByDue)
 	}
 	if cfg.Duration > 0 {
 		r.end = cfg.Duration
@@ -228,13 +232,17 @@ func (r *run) stopping() bool { return r.soft.Err() != nil || r.hard.Err() != ni
 // sent counts n messages, w's own events from first on, as written at w.last.
 func (r *run) sent(w *worker, first uint64, n int) {
 	r.generated.Add(uint64(n))
-	if r.unlimited {
+	if r.unlimited && r.byDue == nil {
 		return
 	}
 	late := uint64(0)
 	r.mu.Lock()
 	for k := first; k < first+uint64(n); k++ {
-		if r.lagged(w.last - r.cfg.Rate.Due(w.event(k))) {
+		due := w.begun
+		if !r.unlimited {
+			due = r.cfg.Rate.Due(w.event(k))
+		}
+		if r.left(due, w.last) {
 			late++
 		}
 	}
@@ -253,10 +261,7 @@ func (r *run) sentRequests(requests []request, at time.Duration) {
 		}
 		q.sent = true
 		fresh++
-		if r.unlimited {
-			continue
-		}
-		if r.lagged(at - q.due) {
+		if r.left(q.due, at) {
 			late++
 		}
 	}
@@ -265,10 +270,16 @@ func (r *run) sentRequests(requests []request, at time.Duration) {
 	r.late.Add(late)
 }
 
-// lagged records a delay and tells whether it makes a message late. Its caller has the lock.
-func (r *run) lagged(lag time.Duration) bool {
-	r.lag.Record(lag)
-	return lag > LateAfter
+// left records when a message was due and when it left, and tells whether that is late. Its caller has the lock.
+func (r *run) left(due, at time.Duration) (late bool) {
+	if r.byDue != nil {
+		r.byDue.Add(r.epoch + int64(due))
+	}
+	if r.unlimited {
+		return false
+	}
+	r.lag.Record(at - due)
+	return at-due > LateAfter
 }
 
 // confirm counts what an answer says about a request of so many messages. The ledger takes it as it is; what it accepts

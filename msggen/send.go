@@ -18,7 +18,9 @@ const sendLimit = 10 * time.Second
 // Receipt is what a server says about one message.
 type Receipt struct {
 	Ledger
-	Raw []byte // the answer as it came: JSON
+	// Remote is to how many sessions of other nodes it was handed, where Forwarded; nil where the server does not know.
+	Remote *uint64 `json:"remote"`
+	Raw    []byte  `json:"-"` // the answer as it came: JSON
 }
 
 // Send is the article's router:send(ID, Message): it hands msg to the id by POST /send/{id} of the server at base, such as
@@ -56,7 +58,7 @@ func Send(ctx context.Context, base, id string, msg []byte) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("send: %s refused the message: %s%s", address(u), answer.Status, excerpt(raw))
 	}
 	r := Receipt{Raw: bytes.TrimSpace(raw)}
-	if err := json.Unmarshal(raw, &r.Ledger); err != nil {
+	if err := json.Unmarshal(raw, &r); err != nil {
 		return Receipt{}, fmt.Errorf("send: the answer of %s is no receipt%s; is it cometctl serve's admin address?", address(u), excerpt(raw))
 	}
 	return r, nil

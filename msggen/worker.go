@@ -32,9 +32,10 @@ type worker struct {
 	pub   *publisher // nil: the worker writes a stream to its link
 
 	compose composer
-	lines   []byte // made and not written: whole lines
-	pending int    // how many
-	out     []byte // scratch: what one write takes
+	lines   []byte        // made and not written: whole lines
+	pending int           // how many
+	begun   time.Duration // when the first of them was made
+	out     []byte        // scratch: what one write takes
 
 	backoff time.Duration // before the next attempt to connect
 	last    time.Duration // when the last message left
@@ -68,12 +69,15 @@ func (w *worker) work() {
 // event is the number in the run of the worker's own event k.
 func (w *worker) event(k uint64) uint64 { return k*w.run.workers + w.index }
 
-// fill makes the messages that are due, as many as go into one chunk. At no rate they are due when they are made.
+// fill makes the messages that are due, as many as go into one chunk. At no rate they are due when their chunk is begun.
 func (w *worker) fill(now time.Duration) {
-	due := now
 	if w.run.unlimited && now >= w.run.end {
 		return
 	}
+	if w.pending == 0 {
+		w.begun = now
+	}
+	due := w.begun
 	for w.next < w.share && len(w.lines) < chunkBytes {
 		n := w.event(w.next)
 		if !w.run.unlimited {

@@ -90,6 +90,7 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 	f.IntVar(&o.cfg.Connections, "connections", 0, "with METHOD URL: connections that are kept, of all workers together (default one each)")
 	f.IntVar(&o.cfg.Pipeline, "pipeline", 0, fmt.Sprintf("with METHOD URL: requests of a connection that wait for their answers, at most; 1 is no pipelining (default %d)", msggen.DefaultPipeline))
 	f.BoolVar(&o.cfg.AllowRemote, "allow-remote", false, "allow a target that is no loopback address")
+	f.DurationVar(&o.cfg.ByDue, "by-due", 0, "count what was sent by the time at which it was due, in `steps` such as 100ms, for --json; 0 is none")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of progress; 0 is none")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object, and progress as JSON lines on stderr")
 	return cmd
@@ -185,8 +186,15 @@ func printMsggen(w io.Writer, rate pace.Rate, r msggen.Result) error {
 			r.Lag.P50, r.Lag.P90, r.Lag.P99, r.Lag.P999, r.Lag.Max)
 	}
 	if l := r.Ledger; l != nil {
-		fmt.Fprintf(&b, "ledger    delivered %d  offline %d  dropped %d  gone %d  pending %d\n",
+		fmt.Fprintf(&b, "ledger    delivered %d  offline %d  dropped %d  gone %d  pending %d",
 			l.Delivered, l.Offline, l.Dropped, l.Gone, l.Pending)
+		if l.Forwarded > 0 {
+			fmt.Fprintf(&b, "  forwarded to other nodes %d", l.Forwarded)
+		}
+		if l.Unpublished > 0 {
+			fmt.Fprintf(&b, "  not published %d", l.Unpublished)
+		}
+		b.WriteString("\n")
 	}
 	if r.Status != nil {
 		b.WriteString("answers ")

@@ -79,14 +79,21 @@ func runSend(ctx context.Context, s streams, o sendOptions, id, message string) 
 	}
 	text := string(receipt.Raw)
 	if !o.json {
-		text = receiptText(id, receipt.Ledger)
+		text = receiptText(id, receipt)
 	}
 	_, err = fmt.Fprintln(s.out, text)
 	return err
 }
 
+func sessions(n uint64) string {
+	if n == 1 {
+		return "1 session"
+	}
+	return fmt.Sprintf("%d sessions", n)
+}
+
 // receiptText says in words what became of one message.
-func receiptText(id string, l msggen.Ledger) string {
+func receiptText(id string, l msggen.Receipt) string {
 	var parts []string
 	for _, p := range []struct {
 		n    uint64
@@ -97,19 +104,23 @@ func receiptText(id string, l msggen.Ledger) string {
 		{l.Dropped, "dropped, as it is too slow, for"},
 		{l.Gone, "lost with the end of"},
 	} {
-		switch p.n {
-		case 0:
-		case 1:
-			parts = append(parts, p.what+" 1 session")
-		default:
-			parts = append(parts, fmt.Sprintf("%s %d sessions", p.what, p.n))
+		if p.n > 0 {
+			parts = append(parts, p.what+" "+sessions(p.n))
 		}
+	}
+	switch {
+	case l.Remote != nil && *l.Remote > 0:
+		parts = append(parts, "handed to "+sessions(*l.Remote)+" on other nodes")
+	case l.Forwarded > 0:
+		parts = append(parts, "passed on to other nodes")
 	}
 	switch {
 	case len(parts) > 0:
 		return strings.Join(parts, ", ")
 	case l.Offline > 0:
 		return fmt.Sprintf("nobody is logged in as %s: the message went into the void", id)
+	case l.Unpublished > 0:
+		return fmt.Sprintf("nobody is logged in as %s here, and the other nodes cannot be reached: the message is lost", id)
 	default:
 		return "the server took the message"
 	}
