@@ -7,10 +7,16 @@ import (
 	"time"
 )
 
-// Ledger accounts for messages. For an id with one session, Sent = Delivered + Offline + Dropped + Gone + Pending; with
-// several sessions a message has several copies, and Copies = Delivered + Dropped + Gone + Pending. Every field is counted
-// where it happens, none is derived. Between messages both equations hold to the digit. While messages are on their way, one
-// may be seen in Sent and nowhere else yet, and now and then a copy in none of its fields or in two.
+// Ledger accounts for messages. For ids with one session each, at rest,
+//
+//	Sent + Received = Delivered + Dropped + Gone + Pending + Offline + Forwarded + Unpublished
+//
+// The last two and Received are zero in a server that is no node of a cluster. With several sessions a message has several
+// copies, and Copies = Delivered + Dropped + Gone + Pending. Every field is counted where it happens, none is derived. Between
+// messages both equations hold to the digit. While messages are on their way, one may be seen in Sent and nowhere else yet, and
+// now and then a copy in none of its fields or in two.
+//
+// Over all nodes of a cluster, what was lost between them is the sum of Forwarded less those of Received and Overrun.
 type Ledger struct {
 	Sent      int64 `json:"sent"`      // messages that were taken from publishers
 	Offline   int64 `json:"offline"`   // messages for an id that nobody held
@@ -19,12 +25,52 @@ type Ledger struct {
 	Dropped   int64 `json:"dropped"`   // copies that met the slow policy
 	Gone      int64 `json:"gone"`      // copies that were queued when their connection ended
 	Pending   int64 `json:"pending"`   // copies still queued
+
+	// Of a node of a cluster; absent from JSON where they are 0.
+	Forwarded   int64 `json:"forwarded,omitempty"`   // messages without a session here that the other nodes were sent, unless they turned out to be Offline
+	Received    int64 `json:"received,omitempty"`    // messages of other nodes (their Forwarded) or of publishers that speak to NATS
+	Unpublished int64 `json:"unpublished,omitempty"` // messages without a session here, while the other nodes could not be reached
+	Overrun     int64 `json:"overrun,omitempty"`     // messages of others thrown away before they were Received, because too many waited
 }
 
-// account is the part of the ledger that one publishing request has caused.
-type account struct {
-	sent, offline, copies, delivered, dropped, gone, pending atomic.Int64
+// tally is the numbers of an account. It holds no pointer and may lie in memory that another process sees (Config.Page).
+type tally struct {
+	sent, offline, copies, delivered, dropped, gone, pending, forwarded, received, unpublished atomic.Int64
+}
 
+// numbers are all that only grow while an account is open, or settle with it: everything but what is pending.
+func (t *tally) numbers() [9]*atomic.Int64 {
+	return [...]*atomic.Int64{&t.sent, &t.offline, &t.copies, &t.delivered, &t.dropped, &t.gone, &t.forwarded, &t.received, &t.unpublished}
+}
+
+// take moves the numbers of o, which has nothing pending, to t.
+func (t *tally) take(o *tally) {
+	to := t.numbers()
+	for i, from := range o.numbers() {
+		to[i].Add(from.Swap(0))
+	}
+}
+
+func (t *tally) look() Ledger {
+	return Ledger{Sent: t.sent.Load(), Offline: t.offline.Load(), Copies: t.copies.Load(), Delivered: t.delivered.Load(),
+		Dropped: t.dropped.Load(), Gone: t.gone.Load(), Pending: t.pending.Load(),
+		Forwarded: t.forwarded.Load(), Received: t.received.Load(), Unpublished: t.unpublished.Load()}
+}
+
+// read looks again when it saw a copy in none of its fields or in two, because that changed places meanwhile. It does not
+// look forever: who moves the copy may be interrupted for long, and a ledger that is wrong must be seen to be wrong.
+func (t *tally) read() Ledger {
+	l := t.look()
+	for tries := 0; tries < 100 && !l.balanced(); tries++ {
+		runtime.Gosched()
+		l = t.look()
+	}
+	return l
+}
+
+// account is the part of the ledger that one publishing request has caused, or one origin of messages from elsewhere.
+type account struct {
+	*tally
 	waiting atomic.Bool   // somebody waits in settle
 	zero    chan struct{} // told when pending may have become 0
 	closed  atomic.Bool   // its publisher has left; once nothing is pending the slot is free
@@ -35,26 +81,11 @@ func (a *account) queued() {
 	a.copies.Add(1)
 }
 
-// read looks again when it saw a copy in none of its fields or in two, because that changed places meanwhile. It does not
-// look forever: who moves the copy may be interrupted for long, and a ledger that is wrong must be seen to be wrong.
-func (a *account) read() Ledger {
-	l := a.look()
-	for tries := 0; tries < 100 && !l.balanced(); tries++ {
-		runtime.Gosched()
-		l = a.look()
-	}
-	return l
-}
-
-func (a *account) look() Ledger {
-	return Ledger{Sent: a.sent.Load(), Offline: a.offline.Load(), Copies: a.copies.Load(), Delivered: a.delivered.Load(),
-		Dropped: a.dropped.Load(), Gone: a.gone.Load(), Pending: a.pending.Load()}
-}
-
 // balanced tells whether every copy is accounted for.
 func (l Ledger) balanced() bool { return l.Copies == l.Delivered+l.Dropped+l.Gone+l.Pending }
 
-func (l *Ledger) add(m Ledger) {
+// Add adds what m counts.
+func (l *Ledger) Add(m Ledger) {
 	l.Sent += m.Sent
 	l.Offline += m.Offline
 	l.Copies += m.Copies
@@ -62,13 +93,18 @@ func (l *Ledger) add(m Ledger) {
 	l.Dropped += m.Dropped
 	l.Gone += m.Gone
 	l.Pending += m.Pending
+	l.Forwarded += m.Forwarded
+	l.Received += m.Received
+	l.Unpublished += m.Unpublished
+	l.Overrun += m.Overrun
 }
 
 // ledger holds the accounts of the publishers that are here or have something pending, and the sum of all earlier ones.
 // An account is found by a small number, which travels with each message as its tag.
 type ledger struct {
 	mu    sync.Mutex
-	past  Ledger                     // of accounts that were cleared
+	past  *tally                     // of accounts that were cleared
+	fresh func() *tally              // makes the numbers of one more account; nil makes them on the heap
 	live  atomic.Pointer[[]*account] // by tag - 1; replaced when it grows, so that at needs no lock
 	empty []uint32                   // tags of cleared accounts
 }
@@ -86,9 +122,16 @@ func (l *ledger) open() (uint32, *account) {
 	if p := l.live.Load(); p != nil {
 		all = *p
 	}
-	all = append(all[:len(all):len(all)], &account{zero: make(chan struct{}, 1)})
+	all = append(all[:len(all):len(all)], &account{tally: l.blank(), zero: make(chan struct{}, 1)})
 	l.live.Store(&all)
 	return uint32(len(all)), all[len(all)-1]
+}
+
+func (l *ledger) blank() *tally {
+	if l.fresh != nil {
+		return l.fresh()
+	}
+	return new(tally)
 }
 
 func (l *ledger) at(tag uint32) *account { return (*l.live.Load())[tag-1] }
@@ -109,10 +152,10 @@ func (l *ledger) clear(tag uint32, a *account) {
 	if !a.closed.Load() || a.pending.Load() != 0 {
 		return
 	}
-	l.past.add(a.read())
-	for _, v := range []*atomic.Int64{&a.sent, &a.offline, &a.copies, &a.delivered, &a.dropped, &a.gone} {
-		v.Store(0)
+	if l.past == nil {
+		l.past = l.blank()
 	}
+	l.past.take(a.tally)
 	a.closed.Store(false)
 	l.empty = append(l.empty, tag)
 }
@@ -172,10 +215,13 @@ func (a *account) await(patience time.Duration) Ledger {
 func (l *ledger) read() Ledger {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	sum := l.past
+	var sum Ledger
+	if l.past != nil {
+		sum = l.past.look()
+	}
 	if p := l.live.Load(); p != nil {
 		for _, a := range *p {
-			sum.add(a.read())
+			sum.Add(a.read())
 		}
 	}
 	return sum

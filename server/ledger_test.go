@@ -125,7 +125,7 @@ func TestLedgerConcurrently(t *testing.T) {
 	if got, want := l.read(), (Ledger{Sent: all, Copies: all, Delivered: truth[delivered], Dropped: truth[dropped], Gone: truth[gone]}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got := l.past; got.Sent != all {
+	if got := l.past.look(); got.Sent != all {
 		t.Errorf("%d messages are in accounts that nobody cleared", all-got.Sent)
 	}
 }

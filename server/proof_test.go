@@ -252,7 +252,7 @@ func (w *writer) ask(path, contentType, body string, sent, bad int64) {
 	}
 	w.p.mu.Lock()
 	defer w.p.mu.Unlock()
-	w.p.answers.add(sum.Ledger)
+	w.p.answers.Add(sum.Ledger)
 	w.p.bad += bad
 }
 

@@ -101,7 +101,7 @@ func TestSendStream(t *testing.T) {
 				n++
 				b.wantMessage(n, text)
 			}
-			sum.add(c.want.Ledger)
+			sum.Add(c.want.Ledger)
 			if len(got.Errors) != len(c.want.Errors) {
 				t.Errorf("%s: %d lines are named, want %d: %v", c.name, len(got.Errors), len(c.want.Errors), got.Errors)
 				continue
@@ -193,7 +193,7 @@ func TestStreamCutOff(t *testing.T) {
 			until(t, "the publisher has left", func() bool {
 				s.ledger.mu.Lock()
 				defer s.ledger.mu.Unlock()
-				return s.ledger.past.Sent == int64(2*i+2)
+				return s.ledger.past != nil && s.ledger.past.look().Sent == int64(2*i+2)
 			})
 		}
 		// With a Content-Length, and half-closed, so that it hears the answer.

@@ -36,7 +36,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"cometctl/internal/broker"
 	"cometctl/internal/subject"
 	"cometctl/server/router"
 )
@@ -45,19 +44,28 @@ import (
 var (
 	// ErrConfig is returned by New for what cannot work; the text names the field and its value.
 	ErrConfig = errors.New("cluster: bad configuration")
-	// ErrDisconnected is returned by Ready, SendConfirmed and Ping without a connection to NATS; by Send only with
-	// Config.Required. It is broker.ErrDisconnected.
-	ErrDisconnected = broker.ErrDisconnected
-	// ErrTooLarge is returned by Send and SendConfirmed for a message over NATS's maximum payload. Nobody got it.
-	ErrTooLarge = errors.New("cluster: message is too large for NATS")
+	// ErrDisconnected is returned by Ready, Settle, SendConfirmed and Ping without a connection to NATS; by Send only with
+	// Config.Required. It is a router.ErrDisconnected.
+	ErrDisconnected = fmt.Errorf("cluster: not connected to NATS%w", silent{router.ErrDisconnected})
+	// ErrTooLarge is returned by Send and SendConfirmed for a message over NATS's maximum payload. Nobody got it. It is a
+	// router.ErrTooLarge.
+	ErrTooLarge = fmt.Errorf("cluster: message is too large for NATS%w", silent{router.ErrTooLarge})
 	// ErrUnconfirmed is returned by SendConfirmed and Ping when no node answered in time: somebody is interested, says NATS,
-	// but it may just have left or be stuck.
-	ErrUnconfirmed = errors.New("cluster: no answer")
+	// but it may just have left or be stuck. It is a router.ErrUnconfirmed.
+	ErrUnconfirmed = fmt.Errorf("cluster: no answer%w", silent{router.ErrUnconfirmed})
 	// ErrNode is returned by Ping for a node that is not there.
 	ErrNode = errors.New("cluster: no such node")
 	// ErrName is returned by New and Ready when another node goes by the same name.
 	ErrName = errors.New("cluster: the node's name is taken")
 )
+
+// silent is an error that is there without saying so.
+type silent struct{ error }
+
+func (silent) Error() string { return "" }
+
+// Unwrap returns what it is.
+func (e silent) Unwrap() error { return e.error }
 
 // Defaults of Config.
 const (
@@ -70,8 +78,18 @@ const (
 type Config struct {
 	// Name is the node's, unique among nodes: 1 to 128 bytes as of an id. Default: host, process id and something random.
 	Name string
-	// Tag is the tag with which Deliver gets the messages of other nodes.
-	Tag uint64
+	// Arrived hears of each message from elsewhere before it is handed to sessions, and returns the tag for Deliver. origin tells
+	// the publishers apart, each with one of its own, and is empty for who does not speak as a node does. sole says that the
+	// message had no session where it was published, so that it is a message to account for and not the copy of one. It is called
+	// on one goroutine. Nil tags with 0.
+	Arrived func(origin string, sole bool) (tag uint64)
+	// Unheld, if not nil, hears after Arrived that the message found no session here.
+	Unheld func(tag uint64, sole bool)
+	// Idle, if not nil, is called after the last message that has come, before more are waited for.
+	Idle func()
+	// Account, if not nil, answers who asks all nodes for their accounts (Ledgers): JSON of what became here of the messages of an
+	// origin, or of all messages for an empty one.
+	Account func(origin string) []byte
 	// Offline, if not nil, hears of each message that Send had published with Receipt.Sessions 0 and that nobody else holds
 	// the id of: tag is Send's. It is called on a goroutine of the Router and must not block.
 	Offline func(tag uint64)
@@ -101,11 +119,12 @@ type Router struct {
 	max     atomic.Int64 // NATS's maximum payload, 0 while unknown
 	changes changes      // ids whose interest is to be looked at
 	waiting waiting      // requests without all their answers
+	marks   marks        // calls of Settle
 	watch   watch        // connection, name, outages
 	counts  counts
 	drops   drops
-	answers *nats.Subscription // to requests
-	reports *nats.Subscription // of messages that nobody wanted
+	answers [2]*nats.Subscription // to requests, of either kind
+	reports *nats.Subscription    // of messages that nobody wanted
 	closing chan struct{}
 	done    sync.WaitGroup
 	close   sync.Once
@@ -159,16 +178,26 @@ func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
 func (r *Router) start() error {
 	r.done.Go(r.receive)
 	r.done.Go(r.tend)
-	var err error
-	if r.answers, err = r.nc.Subscribe(r.prefix+kindConfirm+".*", r.answered); err == nil {
-		if r.reports, err = r.nc.Subscribe(r.prefix+kindVoid+".*", r.reported); err == nil {
-			_, err = r.nc.ChanSubscribe(nodeSubject(r.cfg.Name), r.in)
-		}
-	}
-	if err != nil {
+	if err := r.subscribe(); err != nil {
 		return fmt.Errorf("%w: %w", ErrDisconnected, err)
 	}
 	return r.observe()
+}
+
+func (r *Router) subscribe() (err error) {
+	for i, kind := range []string{kindConfirm, kindBeside} {
+		if r.answers[i], err = r.nc.Subscribe(r.prefix+kind+".*", r.answered); err != nil {
+			return err
+		}
+	}
+	if r.reports, err = r.nc.Subscribe(r.prefix+kindVoid+".*", r.reported); err != nil {
+		return err
+	}
+	if _, err = r.nc.Subscribe(ledgerSubject, r.account); err != nil {
+		return err
+	}
+	_, err = r.nc.ChanSubscribe(nodeSubject(r.cfg.Name), r.in)
+	return err
 }
 
 func defaultName(nonce string) string {

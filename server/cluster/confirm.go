@@ -12,21 +12,11 @@ import (
 	"cometctl/server/router"
 )
 
-// Confirmation is what became of one SendConfirmed.
-type Confirmation struct {
-	router.Receipt     // of this node
-	Remote         int // sessions of other nodes that the message was handed to
-	Nodes          int // other nodes that answered
-}
-
-// Offline tells that nobody held the id, on any node.
-func (c Confirmation) Offline() bool { return c.Sessions+c.Remote == 0 }
-
 // SendConfirmed does what Send does and waits until it knows more: either that no other node holds id, which NATS knows at
 // once and exactly, or the answers of the nodes that got msg, which come in within Config.Gather of each other. It fails as
 // Send does, with ErrDisconnected, or with ErrUnconfirmed when nobody answered before ctx or Config.Confirm was over; with the last two
 // the Confirmation still says what happened here.
-func (r *Router) SendConfirmed(ctx context.Context, id, msg []byte, tag uint64) (c Confirmation, err error) {
+func (r *Router) SendConfirmed(ctx context.Context, id, msg []byte, tag uint64) (c router.Confirmation, err error) {
 	if err := r.admit(id, msg); err != nil {
 		return c, err
 	}
@@ -34,7 +24,11 @@ func (r *Router) SendConfirmed(ctx context.Context, id, msg []byte, tag uint64) 
 		return c, err
 	}
 	gather := r.cfg.Gather
-	err = r.request(ctx, gather, func(reply string) error { return r.publish(id, reply, msg) }, func(a answer) bool {
+	kind := kindConfirm
+	if c.Sessions > 0 {
+		kind = kindBeside
+	}
+	err = r.request(ctx, kind, gather, func(reply string) error { return r.publish(id, reply, msg) }, func(a answer) bool {
 		c.Published = true
 		if !a.none {
 			c.Nodes++
@@ -65,17 +59,17 @@ func (r *Router) Ping(ctx context.Context, name string) error {
 
 // ask requests the nodes of a name.
 func (r *Router) ask(ctx context.Context, name string, gather time.Duration, got func(answer) (enough bool)) error {
-	return r.request(ctx, gather, func(reply string) error { return r.nc.PublishRequest(nodeSubject(name), reply, nil) }, got)
+	return r.request(ctx, kindConfirm, gather, func(reply string) error { return r.nc.PublishRequest(nodeSubject(name), reply, nil) }, got)
 }
 
 // request publishes with a reply subject of its own and hands the answers to got.
-func (r *Router) request(ctx context.Context, gather time.Duration, publish func(reply string) error, got func(answer) (enough bool)) error {
+func (r *Router) request(ctx context.Context, kind string, gather time.Duration, publish func(reply string) error, got func(answer) (enough bool)) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Confirm)
 	defer cancel()
 	answers := make(chan answer, 16)
 	n := r.waiting.add(answers)
 	defer r.waiting.remove(n)
-	if err := publish(r.prefix + kindConfirm + "." + strconv.FormatUint(n, 10)); err != nil {
+	if err := publish(r.prefix + kind + "." + strconv.FormatUint(n, 10)); err != nil {
 		return fmt.Errorf("%w: %w", ErrDisconnected, err)
 	}
 	return collect(ctx, r.closing, answers, gather, got)

@@ -32,14 +32,14 @@ func TestSendConfirmed(t *testing.T) {
 	for _, c := range []struct {
 		from   *node
 		id     string
-		want   Confirmation
+		want   router.Confirmation
 		online bool
 	}{
-		{a, "nobody", Confirmation{Receipt: router.Receipt{Published: true}}, false},
-		{a, "here", Confirmation{Receipt: router.Receipt{Sessions: 1, Published: true}}, true},
-		{a, "all", Confirmation{Receipt: router.Receipt{Sessions: 1, Published: true}, Remote: 2, Nodes: 2}, true},
-		{first, "there", Confirmation{Receipt: router.Receipt{Published: true}, Remote: 2, Nodes: 1}, true},
-		{first, "here", Confirmation{Receipt: router.Receipt{Published: true}, Remote: 1, Nodes: 1}, true},
+		{a, "nobody", router.Confirmation{Receipt: router.Receipt{Published: true}}, false},
+		{a, "here", router.Confirmation{Receipt: router.Receipt{Sessions: 1, Published: true}}, true},
+		{a, "all", router.Confirmation{Receipt: router.Receipt{Sessions: 1, Published: true}, Remote: 2, Nodes: 2}, true},
+		{first, "there", router.Confirmation{Receipt: router.Receipt{Published: true}, Remote: 2, Nodes: 1}, true},
+		{first, "here", router.Confirmation{Receipt: router.Receipt{Published: true}, Remote: 1, Nodes: 1}, true},
 	} {
 		got, err := c.from.SendConfirmed(brokertest.Within(t), []byte(c.id), []byte("m"), 7)
 		if err != nil || got != c.want || got.Offline() == c.online {

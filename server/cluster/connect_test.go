@@ -105,7 +105,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := broker.Await(ctx, loose.nc, nil); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), address) {
+	if err := broker.Await(ctx, loose.nc, nil); !errors.Is(err, broker.ErrDisconnected) || !strings.Contains(err.Error(), address) {
 		t.Errorf("Await: %v", err)
 	}
 	if said := log.String(); !strings.Contains(said, "cannot be reached") || !strings.Contains(said, address) || strings.Contains(said, "secret") {

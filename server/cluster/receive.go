@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -13,12 +14,18 @@ func (r *Router) receive() {
 		select {
 		case m := <-r.in:
 			id = r.handle(m, id[:0])
+			if len(r.in) == 0 && r.cfg.Idle != nil {
+				r.cfg.Idle()
+			}
 		case <-r.closing:
 			for {
 				select {
 				case m := <-r.in:
 					id = r.handle(m, id[:0])
 				default:
+					if r.cfg.Idle != nil {
+						r.cfg.Idle()
+					}
 					return
 				}
 			}
@@ -43,7 +50,13 @@ func (r *Router) handle(m *nats.Msg, id []byte) []byte {
 		r.counts.strays.Add(1)
 		return id
 	}
-	rec, err := r.local.Send(id, m.Data, r.cfg.Tag)
+	from, kind := origin(m.Reply)
+	sole := kind != kindDone && kind != kindBeside
+	var tag uint64
+	if r.cfg.Arrived != nil {
+		tag = r.cfg.Arrived(from, sole)
+	}
+	rec, err := r.local.Send(id, m.Data, tag)
 	if err != nil {
 		r.counts.strays.Add(1)
 		return id
@@ -52,8 +65,11 @@ func (r *Router) handle(m *nats.Msg, id []byte) []byte {
 	r.counts.handed.Add(uint64(rec.Sessions))
 	if rec.Sessions == 0 {
 		r.counts.unheld.Add(1)
+		if r.cfg.Unheld != nil {
+			r.cfg.Unheld(tag, sole)
+		}
 	}
-	if k := kind(m.Reply); k != kindVoid && k != kindDone {
+	if kind != kindVoid && kind != kindDone {
 		r.respond(m, rec.Sessions)
 	}
 	return id
@@ -66,6 +82,23 @@ func (r *Router) respond(m *nats.Msg, sessions int) {
 	}
 	a := answer{sessions: sessions, nonce: r.nonce, joined: r.watch.joined.Load(), name: r.cfg.Name}
 	if err := r.nc.Publish(m.Reply, a.append(nil)); err != nil {
+		r.counts.unanswered.Add(1)
+	}
+}
+
+// account answers who asks for what became of an origin's messages. It is called on a goroutine of nats.go's.
+func (r *Router) account(m *nats.Msg) {
+	if m.Reply == "" || r.cfg.Account == nil {
+		return
+	}
+	text, err := json.Marshal(struct {
+		Node   string          `json:"node"`
+		Ledger json.RawMessage `json:"ledger"`
+	}{r.cfg.Name, r.cfg.Account(string(m.Data))})
+	if err == nil {
+		err = r.nc.Publish(m.Reply, text)
+	}
+	if err != nil {
 		r.counts.unanswered.Add(1)
 	}
 }

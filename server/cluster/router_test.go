@@ -1,10 +1,15 @@
 package cluster
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 
 	"cometctl/internal/broker"
 	"cometctl/internal/broker/brokertest"
@@ -168,5 +173,94 @@ func TestOrder(t *testing.T) {
 	delivered(t, got, from[0].Router, from[1].Router)
 	if last[0] != messages || last[1] != messages {
 		t.Errorf("received up to %v, want %d of each", last, messages)
+	}
+}
+
+// TestArrivals holds what a node hears of messages from elsewhere: whose they are, whether they are copies, whether somebody held the id.
+func TestArrivals(t *testing.T) {
+	on := brokertest.Routed(t, 2)
+	var mu sync.Mutex
+	var heard []string
+	hear := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		heard = append(heard, fmt.Sprintf(format, args...))
+	}
+	a := join(t, on[0].URL(), Config{})
+	names := map[string]string{a.nonce: "a", "": "somebody"}
+	b := join(t, on[1].URL(), Config{
+		Arrived: func(origin string, sole bool) uint64 {
+			hear("from %s, sole %v", names[origin], sole)
+			return 42
+		},
+		Unheld:  func(tag uint64, sole bool) { hear("unheld %d, sole %v", tag, sole) },
+		Idle:    func() { hear("idle") },
+		Account: func(origin string) []byte { return fmt.Appendf(nil, "%q", "account of "+names[origin]) },
+	})
+	a.login(t, "both", 1)
+	b.login(t, "both", 2)
+	b.login(t, "there", 2)
+	settle(t, a.Router, b.Router)
+	mu.Lock()
+	heard = nil
+	mu.Unlock()
+	step := func(what string, do func(), want ...string) {
+		t.Helper()
+		do()
+		delivered(t, a.Router, b.Router)
+		mu.Lock()
+		defer mu.Unlock()
+		heard = slices.DeleteFunc(heard, func(s string) bool { return s == "idle" })
+		if !slices.Equal(heard, want) {
+			t.Errorf("%s: b heard %q, want %q", what, heard, want)
+		}
+		heard = nil
+	}
+	confirm := func(id string) {
+		if _, err := a.SendConfirmed(brokertest.Within(t), []byte(id), []byte("m"), 0); err != nil {
+			t.Error(err)
+		}
+	}
+	step("without a session at the sender", func() { a.send(t, "there", "m", 0) }, "from a, sole true")
+	step("beside one at the sender", func() { a.send(t, "both", "m", 0) }, "from a, sole false")
+	step("confirmed", func() { confirm("there") }, "from a, sole true")
+	step("confirmed, beside", func() { confirm("both") }, "from a, sole false")
+	step("a stranger", func() {
+		if err := stranger(t, on[0]).Publish(Subject([]byte("there")), []byte("m")); err != nil {
+			t.Fatal(err)
+		}
+		brokertest.Until(t, "it came", func() bool { return b.Stats().Received == 5 })
+	}, "from somebody, sole true")
+	b.Logout(2)
+	step("after the logout", func() { b.handle(&nats.Msg{Subject: Subject([]byte("there")), Reply: a.prefix + kindVoid + ".1"}, nil) },
+		"from a, sole true", "unheld 42, sole true")
+	answer, err := stranger(t, on[0]).Request(ledgerSubject, []byte(a.nonce), brokertest.Patience)
+	if err != nil || string(answer.Data) != fmt.Sprintf(`{"node":%q,"ledger":"account of a"}`, b.Name()) {
+		t.Errorf("account: %+v, %v", answer, err)
+	}
+}
+
+// TestSettle holds that Offline has heard of everything when Settle returns.
+func TestSettle(t *testing.T) {
+	e := brokertest.Embed(t, broker.EmbedConfig{})
+	var offline atomic.Int64
+	a := join(t, e.URL(), Config{Offline: func(tag uint64) { offline.Add(int64(tag)) }})
+	want := int64(0)
+	for range 20 {
+		for range 100 {
+			a.send(t, "nobody", "m", 1)
+			want++
+		}
+		if err := a.Settle(brokertest.Within(t)); err != nil || offline.Load() != want {
+			t.Fatalf("heard of %d of %d: %v", offline.Load(), want, err)
+		}
+	}
+	if n := len(a.marks.by); n != 0 {
+		t.Errorf("%d marks are left", n)
+	}
+	e.Close()
+	brokertest.Until(t, "it notices", func() bool { return a.Ready() != nil })
+	if err := a.Settle(context.Background()); !errors.Is(err, ErrDisconnected) || !errors.Is(err, router.ErrDisconnected) {
+		t.Errorf("without NATS: %v", err)
 	}
 }

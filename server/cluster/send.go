@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 
@@ -23,7 +26,7 @@ func (r *Router) Send(id, msg []byte, tag uint64) (router.Receipt, error) {
 		return rec, err
 	}
 	reply := r.prefix + kindDone
-	if rec.Sessions == 0 && r.cfg.Offline != nil {
+	if rec.Sessions == 0 {
 		reply = r.prefix + kindVoid + "." + strconv.FormatUint(tag, 10)
 	}
 	rec.Published = r.publish(id, reply, msg) == nil // 2. then everywhere else
@@ -71,9 +74,67 @@ func (r *Router) reported(m *nats.Msg) {
 	if !isNone(m) {
 		return
 	}
-	if tag, ok := lastNumber(m.Subject); ok {
+	if mark, ok := strings.CutPrefix(m.Subject, r.prefix+kindVoid+"."+markLetter); ok {
+		r.marks.pass(mark)
+		return
+	}
+	if tag, ok := lastNumber(m.Subject); ok && r.cfg.Offline != nil {
 		r.counts.offline.Add(1)
 		r.cfg.Offline(tag)
+	}
+}
+
+// markLetter stands in front of a mark where a tag is a number only.
+const markLetter = "m"
+
+// marks are those who wait in Settle.
+type marks struct {
+	mu   sync.Mutex
+	last uint64
+	by   map[string]chan struct{}
+}
+
+func (k *marks) add() (mark string, passed <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.by == nil {
+		k.by = map[string]chan struct{}{}
+	}
+	k.last++
+	mark = strconv.FormatUint(k.last, 10)
+	c := make(chan struct{})
+	k.by[mark] = c
+	return mark, c
+}
+
+// pass lets who waits for mark go on, and forgets the mark.
+func (k *marks) pass(mark string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c, ok := k.by[mark]; ok {
+		close(c)
+		delete(k.by, mark)
+	}
+}
+
+// Settle returns nil when Config.Offline has heard of all messages that were published before the call and that nobody wanted: what
+// is published to a subject without subscribers brings NATS's word behind all others. It fails with ErrDisconnected, or when ctx or
+// Config.Confirm is over.
+func (r *Router) Settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Confirm)
+	defer cancel()
+	mark, passed := r.marks.add()
+	defer r.marks.pass(mark)
+	if err := r.nc.PublishRequest(voidSubject, r.prefix+kindVoid+"."+markLetter+mark, nil); err != nil {
+		return fmt.Errorf("%w: %w", ErrDisconnected, err)
+	}
+	select {
+	case <-passed:
+		return nil
+	case <-r.closing:
+		return fmt.Errorf("%w: closed", ErrDisconnected)
+	case <-ctx.Done():
+		return fmt.Errorf("cluster: NATS has not said whom nobody wanted: %w", context.Cause(ctx))
 	}
 }
 

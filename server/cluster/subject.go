@@ -10,7 +10,9 @@ import (
 // Of the subjects (package subject), the replies that this package speaks of begin with answerPrefix and the sender's nonce.
 //
 //	comet.re.NONCE.c.N      answers to request N of a node
+//	comet.re.NONCE.b.N      the same, where the message had sessions at the sender beside those that are asked for
 //	comet.re.NONCE.v.TAG    NATS's word that nobody wanted a message that had no session at the sender
+//	comet.re.NONCE.v.mN     the same for comet.void: mark N, see Settle
 //	comet.re.NONCE.d        nothing: the message had sessions at the sender, so nobody asks
 const (
 	idPrefix     = subject.IDs
@@ -18,7 +20,11 @@ const (
 	answerPrefix = subject.Replies
 	nonceLen     = subject.OriginLen
 
+	ledgerSubject = subject.Ledger
+	voidSubject   = subject.Nobody
+
 	kindConfirm = subject.Confirm
+	kindBeside  = subject.Beside
 	kindVoid    = subject.Void
 	kindDone    = subject.Done
 
@@ -33,13 +39,14 @@ func nodeSubject(name string) string { return subject.Node(name) }
 // appendID appends the id of a subject of Subject to dst; not ok if from is none.
 func appendID(dst []byte, from string) (id []byte, ok bool) { return subject.AppendID(dst, from) }
 
-// kind is the kind of one of our reply subjects, nothing for those of others.
-func kind(reply string) string {
+// origin is who published a message with this reply subject, and of which kind that is; nothing for those who do not speak as
+// a node does.
+func origin(reply string) (nonce, kind string) {
 	rest, ok := strings.CutPrefix(reply, answerPrefix)
-	if !ok || len(rest) < nonceLen+2 {
-		return ""
+	if !ok || len(rest) < nonceLen+2 || rest[nonceLen] != dot {
+		return "", ""
 	}
-	return rest[nonceLen+1 : nonceLen+2]
+	return rest[:nonceLen], rest[nonceLen+1 : nonceLen+2]
 }
 
 // lastNumber is the decimal number after the last dot.

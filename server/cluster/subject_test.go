@@ -23,14 +23,16 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-func TestKind(t *testing.T) {
+func TestOrigin(t *testing.T) {
 	nonce := strings.Repeat("N", nonceLen)
 	for reply, want := range map[string]string{
-		"": "", "_INBOX.abc": "", answerPrefix: "", answerPrefix + nonce: "", answerPrefix + nonce + ".": "",
-		answerPrefix + nonce + ".c.1": kindConfirm, answerPrefix + nonce + ".v.77": kindVoid, answerPrefix + nonce + ".d": kindDone,
+		"": "", "_INBOX.abc": "", answerPrefix: "", answerPrefix + nonce: "", answerPrefix + nonce + ".": "", answerPrefix + nonce + "x.c": "",
+		answerPrefix + nonce + ".c.1": kindConfirm, answerPrefix + nonce + ".b.1": kindBeside,
+		answerPrefix + nonce + ".v.77": kindVoid, answerPrefix + nonce + ".d": kindDone,
 	} {
-		if got := kind(reply); got != want {
-			t.Errorf("kind(%q) = %q, want %q", reply, got, want)
+		from, got := origin(reply)
+		if got != want || (from == nonce) != (want != "") || from != nonce && from != "" {
+			t.Errorf("origin(%q) = %q, %q, want kind %q", reply, from, got, want)
 		}
 	}
 }

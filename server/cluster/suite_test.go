@@ -76,8 +76,8 @@ func newRouter(t testing.TB, to broker.ConnectConfig, cfg Config, deliver router
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Tag == 0 {
-		cfg.Tag = remoteTag
+	if cfg.Arrived == nil {
+		cfg.Arrived = func(string, bool) uint64 { return remoteTag }
 	}
 	if cfg.Confirm == 0 {
 		cfg.Confirm = brokertest.Patience

@@ -40,6 +40,16 @@ var (
 	ErrNoSession = errors.New("router: the zero session cannot log in")
 )
 
+// Errors of a Router that reaches further than this process; compare with errors.Is.
+var (
+	// ErrDisconnected is what a message is refused with while the other nodes cannot be reached, if that was asked for.
+	ErrDisconnected = errors.New("router: not connected to the other nodes")
+	// ErrTooLarge is what a message is refused with that the way between the nodes would not take. Nobody got it.
+	ErrTooLarge = errors.New("router: message is too large for the other nodes")
+	// ErrUnconfirmed says that somebody was interested in a message, and that no node answered for it in time.
+	ErrUnconfirmed = errors.New("router: no answer from another node")
+)
+
 // Deliver hands msg to the session s, on the goroutine that called Send and before Send returns. tag is Send's. No lock of
 // the router is held: Deliver may block to slow the sender down, and may call the router. Both slices are Send's and lent
 // for the call. It is called for sessions that were logged in when Send looked; one may have ended since, which only
@@ -60,6 +70,16 @@ type Receipt struct {
 	// sets it.
 	Published bool
 }
+
+// Confirmation is what became of a message that was sent to all nodes and answered for.
+type Confirmation struct {
+	Receipt     // of this node
+	Remote  int // sessions of other nodes that the message was handed to
+	Nodes   int // other nodes that answered
+}
+
+// Offline tells that nobody held the id, on any node.
+func (c Confirmation) Offline() bool { return c.Sessions+c.Remote == 0 }
 
 // Router is who is where. All methods may be called by all goroutines at the same time. Slices are lent for the call.
 //
