@@ -21,7 +21,7 @@ func (r *rig) again() {
 func TestReconnectKeepsSequences(t *testing.T) {
 	r := newRig(t, 2, "http://127.0.0.1:8000/test/{1..2}")
 	r.plan.reconnect, r.plan.byDue = time.Second, time.Second
-	r.lane.tally = newTally(time.Second)
+	r.lane.tally = NewTally(time.Second)
 	r.dialAll()
 	for c := range r.conns {
 		r.open(r.conns[c])
@@ -161,7 +161,7 @@ func TestRunReconnectsInVain(t *testing.T) {
 func TestByDue(t *testing.T) {
 	r := newRig(t, 1, "http://127.0.0.1:8000/")
 	r.plan.byDue = 100 * time.Millisecond
-	r.lane.tally = newTally(r.plan.byDue)
+	r.lane.tally = NewTally(r.plan.byDue)
 	r.dialAll()
 	r.open(1)
 	r.read(1, okHead)

@@ -90,9 +90,10 @@ func (r *rig) hangUp(c netloop.Conn, e error) { r.fakeLoop.Close(c, e) }
 func (r *rig) live(c netloop.Conn) bool       { return r.conns[c.Slot()-1] != 0 }
 
 func (r *rig) result() Result {
-	t := newTally(r.plan.byDue)
+	t := NewTally(r.plan.byDue)
 	r.lane.snapshot(t)
-	return t.result(r.plan.targets.Len(), testStart)
+	t.began = testStart
+	return t.Result(r.plan.targets.Len())
 }
 
 const okHead = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"

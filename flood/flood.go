@@ -10,7 +10,8 @@
 //   - stamps (stamps.go) finds the stamps in bodies; tracker (window.go) finds what is missing, repeated or late.
 //   - parking (again.go) keeps the targets that are to be dialed again.
 //   - Targets (target.go, url.go) are the URLs; origins (origin.go) the source addresses.
-//   - tally and Result (result.go) are what was counted; cause (cause.go) is why something failed.
+//   - Tally (tally.go) is what was counted, Result (result.go) what that shows; cause (cause.go) is why something failed.
+//   - Divide (share.go) cuts a run into shares for several processes.
 //
 // Who touches what: a lane and all below it belong to their loop and are touched in its turn only, so they have no locks.
 // The goroutine in Run is the only other one; it reaches a lane through Engine.Do. Targets and the plan do not change once
@@ -42,19 +43,23 @@ var ErrAllEnded = errors.New("flood: no connection is left open")
 // Config says what to open and for how long. Targets is all that is needed.
 type Config struct {
 	Targets        *Targets
-	Pace           pace.Rate      // when targets fall due; the zero Rate opens as fast as InFlight allows
-	InFlight       int            // most handshakes at a time; default: DefaultInFlight, and no bound with a Pace
-	ConnectTimeout time.Duration  // from dial to the head of the response; default DefaultConnectTimeout
-	Hold           time.Duration  // from when every connection was open or has failed; 0: until Run's context ends
-	Reconnect      time.Duration  // a connection that failed or ended is dialed again after it, give or take half; 0: it is not
-	ByDue          time.Duration  // step of Result.ByDue; 0: there is none
-	Sources        []netip.Prefix // addresses to connect from; none: IPv4 loopback targets rotate through 127.0.0.0/8
-	Rotation       uint64         // where in 127.0.0.0/8 that begins: a number that another process has not
-	Engine         string         // of netloop; default: its own
-	Loops          int            // default 1
-	Every          time.Duration  // between two calls of Watch; 0: at each phase only
-	Watch          func(Progress) // called from Run each Every and at the beginning of each phase; nil: nobody watches
-	Log            func(string)   // what netloop has to say; nil: nobody listens
+	Pace           pace.Rate           // when targets fall due; the zero Rate opens as fast as InFlight allows
+	Turns          Turns               // which events of Pace are this run's, where others share it; nil: all
+	Start          time.Time           // of the ramp, by the clock that ClockOffset makes; zero: at once
+	ClockOffset    time.Duration       // what the clock of the run is ahead of this machine's
+	InFlight       int                 // most handshakes at a time; default: DefaultInFlight, and no bound with a Pace
+	ConnectTimeout time.Duration       // from dial to the head of the response; default DefaultConnectTimeout
+	Hold           time.Duration       // from when every connection was open or has failed; 0: until Run's context ends
+	Reconnect      time.Duration       // a connection that failed or ended is dialed again after it, give or take half; 0: it is not
+	ByDue          time.Duration       // step of Result.ByDue; 0: there is none
+	Sources        []netip.Prefix      // addresses to connect from; none: IPv4 loopback targets rotate through 127.0.0.0/8
+	Rotation       uint64              // where in 127.0.0.0/8 that begins: a number that another process has not
+	Engine         string              // of netloop; default: its own
+	Loops          int                 // default 1
+	Every          time.Duration       // between two calls of Watch; 0: at each phase only
+	Watch          func(Progress)      // called from Run each Every and at the beginning of each phase; nil: nobody watches
+	Tally          func(Phase, *Tally) // called when Watch is, the tally lent; the last, in Drain, is what the result is made of
+	Log            func(string)        // what netloop has to say; nil: nobody listens
 }
 
 // Flood is a run that has not begun.
@@ -71,6 +76,9 @@ func New(cfg Config) (*Flood, error) {
 	}
 	if err := rlimit.Check(cfg.Targets.Len(), "connections"); err != nil {
 		return nil, fmt.Errorf("flood: %w", err)
+	}
+	if err := cfg.Turns.check(); err != nil {
+		return nil, err
 	}
 	o, err := newOrigins(cfg.Sources, cfg.Targets, cfg.Rotation)
 	if err != nil {
@@ -95,7 +103,7 @@ func New(cfg Config) (*Flood, error) {
 		targets: cfg.Targets, origins: o,
 		lanes: cfg.Loops, inFlight: max(cfg.InFlight/cfg.Loops, 1), timeout: cfg.ConnectTimeout,
 		reconnect: cfg.Reconnect, byDue: cfg.ByDue,
-		clock: wallClock(),
+		clock: wallClock(cfg.ClockOffset),
 		again: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 	}}
 	for i := range cfg.Loops {
@@ -104,10 +112,10 @@ func New(cfg Config) (*Flood, error) {
 	return f, nil
 }
 
-// wallClock returns a clock in ns since the epoch that starts with the wall's time and goes on monotonically: one reading
+// wallClock returns a clock in ns since the epoch that starts with the wall's time and the offset to it, and goes on monotonically: one reading
 // costs half of time.Now's, and a clock that is set during a run does not make messages early.
-func wallClock() func() int64 {
+func wallClock(offset time.Duration) func() int64 {
 	start := time.Now()
-	base := start.UnixNano()
+	base := start.UnixNano() + int64(offset)
 	return func() int64 { return base + int64(time.Since(start)) }
 }

@@ -44,7 +44,7 @@ type lane struct {
 	stamps  stamps
 	tracker tracker
 	parking parking
-	tally   *tally
+	tally   *Tally
 	request []byte // scratch
 }
 
@@ -64,7 +64,7 @@ type plan struct {
 }
 
 func newLane(p *plan, index int) *lane {
-	return &lane{plan: p, next: index, tally: newTally(p.byDue)}
+	return &lane{plan: p, next: index, tally: NewTally(p.byDue)}
 }
 
 // maxRefusals bounds the dials of a turn that fail at once, so that a million of them do not make one endless turn.
@@ -277,10 +277,10 @@ func (a *lane) stop(l netloop.Loop) {
 }
 
 // snapshot adds what the lane has counted so far to t.
-func (a *lane) snapshot(t *tally) {
+func (a *lane) snapshot(t *Tally) {
 	a.tally.messages, a.tally.duplicated = a.tracker.messages, a.tracker.duplicated
 	a.tally.reordered, a.tally.missing = a.tracker.reordered, a.tracker.missing
-	t.add(a.tally)
+	t.Add(a.tally)
 }
 
 // handler gives each loop's events to its lane.

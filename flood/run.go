@@ -17,7 +17,7 @@ type run struct {
 	began  int64       // ns since the epoch
 	due    *time.Timer // the next target falls due
 	wake   *time.Timer // one that has waited falls due again
-	sum    *tally      // scratch: what the lanes have counted together
+	sum    *Tally      // scratch: what the lanes have counted together
 }
 
 // Run opens, holds and closes the connections, and returns what was found: after Hold, when ctx ends (both without an
@@ -29,12 +29,14 @@ func (f *Flood) Run(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("flood: %w", err)
 	}
 	defer engine.Close()
-	r := &run{Flood: f, engine: engine, began: f.plan.clock(), due: time.NewTimer(0), wake: time.NewTimer(0), sum: newTally(0)}
+	r := &run{Flood: f, engine: engine, began: f.plan.clock(), due: time.NewTimer(0), wake: time.NewTimer(0), sum: NewTally(0)}
+	if !f.cfg.Start.IsZero() {
+		r.began = f.cfg.Start.UnixNano()
+	}
 	defer r.due.Stop()
 	defer r.wake.Stop()
 	r.enter(Ramp)
 	err = r.wait(ctx)
-	r.enter(Drain)
 	return r.finish(), err
 }
 
@@ -53,7 +55,7 @@ func (r *run) wait(ctx context.Context) error {
 		case <-hold:
 			return nil
 		case <-tick:
-			r.cfg.Watch(r.progress())
+			r.show()
 		case <-r.due.C:
 			r.release()
 		case <-r.wake.C:
@@ -78,13 +80,13 @@ func (r *run) wait(ctx context.Context) error {
 // release lets the lanes dial the targets that are due, and sets the timer for the next one.
 func (r *run) release() {
 	elapsed := time.Duration(r.plan.clock() - r.began)
-	all := uint64(r.cfg.Targets.Len())
-	n := min(r.cfg.Pace.DueBy(elapsed), all)
+	all := r.cfg.Targets.Len()
+	n := min(r.cfg.Turns.before(r.cfg.Pace.DueBy(elapsed)), all)
 	r.plan.allowed.Store(int64(n))
 	r.each((*lane).fill)
 	if n < all {
 		// A timer is up to a millisecond late anyway; what falls due within one goes together.
-		r.due.Reset(max(r.cfg.Pace.Due(n)-elapsed, time.Millisecond))
+		r.due.Reset(max(r.cfg.Pace.Due(r.cfg.Turns.event(n))-elapsed, time.Millisecond))
 	}
 }
 
@@ -116,10 +118,10 @@ func (r *run) each(do func(*lane, netloop.Loop)) {
 
 func (r *run) enter(p Phase) {
 	r.phase = p
-	r.cfg.Watch(r.progress())
+	r.show()
 }
 
-// state tells whether every target is open or has failed, and how many are open.
+// state tells whether every target was open or has failed, and how many are open.
 func (r *run) state() (settled bool, open int) {
 	settled = true
 	r.each(func(a *lane, _ netloop.Loop) {
@@ -129,21 +131,36 @@ func (r *run) state() (settled bool, open int) {
 	return settled, open
 }
 
-func (r *run) progress() Progress {
-	r.sum.reset()
-	r.each(func(a *lane, _ netloop.Loop) { a.snapshot(r.sum) })
-	return r.sum.progress(r.cfg.Targets.Len(), r.phase)
+// show tells who watches how the run is getting on.
+func (r *run) show() {
+	r.add(r.cfg.Tally != nil, func(a *lane, _ netloop.Loop) { a.snapshot(r.sum) })
+	r.tell()
+}
+
+// add makes r.sum anew from what each does with the lanes, by due time as well if that is wanted: it is long.
+func (r *run) add(due bool, each func(*lane, netloop.Loop)) {
+	r.sum.Reset()
+	if due && r.cfg.ByDue > 0 {
+		r.sum.due = timing.NewBuckets(r.cfg.ByDue)
+	}
+	r.each(each)
+	r.sum.began = r.began
+}
+
+func (r *run) tell() {
+	r.cfg.Watch(r.sum.Progress(r.cfg.Targets.Len(), r.phase))
+	if r.cfg.Tally != nil {
+		r.cfg.Tally(r.phase, r.sum)
+	}
 }
 
 // finish takes the result and closes all connections.
 func (r *run) finish() Result {
-	r.sum.reset()
-	if r.cfg.ByDue > 0 {
-		r.sum.due = timing.NewBuckets(r.cfg.ByDue)
-	}
-	r.each(func(a *lane, l netloop.Loop) {
+	r.phase = Drain
+	r.add(true, func(a *lane, l netloop.Loop) {
 		a.snapshot(r.sum)
 		a.stop(l)
 	})
-	return r.sum.result(r.cfg.Targets.Len(), r.began)
+	r.tell()
+	return r.sum.Result(r.cfg.Targets.Len())
 }

@@ -41,6 +41,7 @@ type Targets struct {
 
 // host is what the targets of one "name:port" share.
 type host struct {
+	name string // "name:port" or "name", as the URL has it
 	addr netip.AddrPort
 	rest string // of the request, from behind the path to the empty line
 }
@@ -81,14 +82,23 @@ func (e *SourceError) Unwrap() error { return e.Err }
 // contains "://"), "-" for stdin, or the name of a file with a URL a line, where blank lines and lines that begin with #
 // are skipped. A template has one range in its path: {1..10000}, or {00001..10000} for numbers of one length. Every error is a *SourceError.
 func LoadTargets(sources []string, stdin io.Reader, rules Rules) (*Targets, error) {
-	l := &loader{rules: rules, hosts: map[string]uint32{}, t: &Targets{}}
+	l := newLoader(rules)
 	for _, s := range sources {
 		if err := l.load(s, stdin); err != nil {
 			return nil, err
 		}
 	}
-	l.t.lines = append(l.t.lines, line{off: uint32(len(l.t.arena))})
-	return l.t, nil
+	return l.done(), nil
+}
+
+// ReadTargets is LoadTargets for the text of one file, which errors call name. It refuses more than most targets.
+func ReadTargets(name string, text io.Reader, most int, rules Rules) (*Targets, error) {
+	l := newLoader(rules)
+	l.most = min(most, maxTargets)
+	if err := l.read(name, text); err != nil {
+		return nil, err
+	}
+	return l.done(), nil
 }
 
 // Len is the number of targets.
@@ -101,15 +111,46 @@ func (t *Targets) Addr(i int) netip.AddrPort { return t.hosts[t.host(t.part(i), 
 func (t *Targets) AppendRequest(dst []byte, i int) []byte {
 	p := t.part(i)
 	dst = append(dst, "GET "...)
+	return append(t.appendPath(dst, p, i), t.hosts[t.host(p, i)].rest...)
+}
+
+func (t *Targets) appendPath(dst []byte, p *part, i int) []byte {
 	if p.template {
-		dst = append(dst, p.prefix...)
-		dst = appendNumber(dst, p.from+uint64(i-p.first), p.width)
-		dst = append(dst, p.suffix...)
-	} else {
-		at := p.line + i - p.first
-		dst = append(dst, t.arena[t.lines[at].off:t.lines[at+1].off]...)
+		dst = appendNumber(append(dst, p.prefix...), p.from+uint64(i-p.first), p.width)
+		return append(dst, p.suffix...)
 	}
-	return append(dst, t.hosts[t.host(p, i)].rest...)
+	at := p.line + i - p.first
+	return append(dst, t.arena[t.lines[at].off:t.lines[at+1].off]...)
+}
+
+// AppendText appends lines that make the targets from the one to before the other, for ReadTargets: single URLs as they are, templates
+// cut to the range. It stops when dst has grown by limit bytes, after one line at least, and returns the first target that is not in it.
+func (t *Targets) AppendText(dst []byte, from, to, limit int) (text []byte, next int) {
+	start, had := len(dst), len(dst)
+	for next = from; next < to; {
+		p := t.part(next)
+		i := next
+		dst = append(append(dst, "http://"...), t.hosts[t.host(p, i)].name...)
+		if p.template {
+			next = to
+			if k := sort.Search(len(t.parts), func(k int) bool { return t.parts[k].first > i }); k < len(t.parts) {
+				next = min(to, t.parts[k].first)
+			}
+			dst = append(append(dst, p.prefix...), '{')
+			dst = append(appendNumber(dst, p.from+uint64(i-p.first), p.width), ".."...)
+			dst = append(appendNumber(dst, p.from+uint64(next-1-p.first), p.width), '}')
+			dst = append(dst, p.suffix...)
+		} else {
+			next++
+			dst = t.appendPath(dst, p, i)
+		}
+		dst = append(dst, '\n')
+		if len(dst)-start > limit && had > start {
+			return dst[:had], i
+		}
+		had = len(dst)
+	}
+	return dst, next
 }
 
 func (t *Targets) part(i int) *part {
@@ -129,8 +170,18 @@ func (t *Targets) host(p *part, i int) uint32 {
 // loader builds Targets.
 type loader struct {
 	rules Rules
+	most  int // targets
 	t     *Targets
 	hosts map[string]uint32 // "name:port" to its place in t.hosts
+}
+
+func newLoader(rules Rules) *loader {
+	return &loader{rules: rules, most: maxTargets, hosts: map[string]uint32{}, t: &Targets{}}
+}
+
+func (l *loader) done() *Targets {
+	l.t.lines = append(l.t.lines, line{off: uint32(len(l.t.arena))})
+	return l.t
 }
 
 func (l *loader) load(source string, stdin io.Reader) error {
@@ -196,8 +247,8 @@ func (l *loader) add(url []byte) error {
 		return err
 	}
 	t := l.t
-	if u.count > uint64(maxTargets-t.n) {
-		return fmt.Errorf("makes more than %d targets", maxTargets)
+	if u.count > uint64(l.most-t.n) {
+		return fmt.Errorf("makes more than %d targets", l.most)
 	}
 	if u.template {
 		t.parts = append(t.parts, part{first: t.n, template: true, host: h,
@@ -228,7 +279,7 @@ func (l *loader) host(authority []byte) (uint32, error) {
 		return 0, err
 	}
 	h := uint32(len(l.t.hosts))
-	l.t.hosts = append(l.t.hosts, host{addr, " HTTP/1.1\r\n" + l.rules.Header.lines(name)})
+	l.t.hosts = append(l.t.hosts, host{name, addr, " HTTP/1.1\r\n" + l.rules.Header.lines(name)})
 	l.hosts[name] = h
 	return h, nil
 }

@@ -1,0 +1,146 @@
+package flood
+
+import (
+	"math"
+	"time"
+
+	"cometctl/internal/timing"
+)
+
+// Tally is what a run has counted, or the sum of several runs: a Result before its percentiles, so that those of many processes
+// can be added up. It belongs to one goroutine. Make it with NewTally.
+type Tally struct {
+	failed, closed         map[cause]int
+	open                   int // now
+	tried, opened          int // first handshakes that are over; those of them that were successful
+	reconnects             int
+	chunks, bytes          uint64
+	messages, duplicated   uint64
+	reordered              uint64
+	missing                int64
+	began, lastOpened      int64 // ns since the epoch: the first dial and the last head of a first connection; 0: none yet
+	connect, ttfb, latency timing.Histogram
+	due                    *timing.Buckets // nil: nobody asked
+}
+
+// NewTally returns an empty Tally, which counts messages by their due time if byDue is more than zero.
+func NewTally(byDue time.Duration) *Tally {
+	t := &Tally{failed: map[cause]int{}, closed: map[cause]int{},
+		connect: timing.New(), ttfb: timing.New(), latency: timing.New()}
+	if byDue > 0 {
+		t.due = timing.NewBuckets(byDue)
+	}
+	return t
+}
+
+// Reset makes t as new, but without counts by due time. It keeps its histograms: they are large.
+func (t *Tally) Reset() {
+	clear(t.failed)
+	clear(t.closed)
+	for _, h := range t.histograms() {
+		h.Reset()
+	}
+	*t = Tally{failed: t.failed, closed: t.closed, connect: t.connect, ttfb: t.ttfb, latency: t.latency}
+}
+
+// Add adds what o has counted.
+func (t *Tally) Add(o *Tally) {
+	t.addCounts(o)
+	for i, h := range t.histograms() {
+		h.Merge(o.histograms()[i])
+	}
+	if t.due != nil && o.due != nil {
+		_ = t.due.Merge(o.due) // all of a run have one step, and another is all that it could complain of
+	}
+}
+
+func (t *Tally) addCounts(o *Tally) {
+	for c, n := range o.failed {
+		t.failed[c] += n
+	}
+	for c, n := range o.closed {
+		t.closed[c] += n
+	}
+	t.open += o.open
+	t.tried += o.tried
+	t.opened += o.opened
+	t.reconnects += o.reconnects
+	t.chunks += o.chunks
+	t.bytes += o.bytes
+	t.messages += o.messages
+	t.duplicated += o.duplicated
+	t.reordered += o.reordered
+	t.missing += o.missing
+	t.began = earlier(t.began, o.began)
+	t.lastOpened = max(t.lastOpened, o.lastOpened)
+}
+
+// Result is what t makes of a run with so many targets.
+func (t *Tally) Result(asked int) Result {
+	r := Result{
+		Asked: asked, Open: t.open,
+		Chunks: t.chunks, Messages: t.messages, Bytes: t.bytes,
+		Missing: uint64(max(t.missing, 0)), Duplicated: t.duplicated, Reordered: t.reordered, Reconnects: t.reconnects, ByDue: t.due,
+		Connect: t.connect.Percentiles(), TTFB: t.ttfb.Percentiles(), Latency: t.latency.Percentiles(),
+	}
+	r.Failed, r.FailedBy = byWord(t.failed)
+	r.ClosedEarly, r.ClosedBy = byWord(t.closed)
+	if took := t.lastOpened - t.began; t.opened > 0 && took > 0 {
+		r.OpenPerS = math.Round(float64(t.opened)/time.Duration(took).Seconds()*10) / 10
+	}
+	return r
+}
+
+// Progress is how a run with so many targets, which has counted t, is getting on.
+func (t *Tally) Progress(asked int, phase Phase) Progress {
+	p := Progress{Asked: asked, Open: t.open, Phase: phase,
+		Chunks: t.chunks, Messages: t.messages, Duplicated: t.duplicated, Reconnects: t.reconnects,
+		Bytes: t.bytes, Latency: t.latency.Percentiles()}
+	p.Failed, _ = byWord(t.failed)
+	p.ClosedEarly, _ = byWord(t.closed)
+	return p
+}
+
+// earlier is the earlier of two times, of which 0 is none.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// Open is how many connections are open.
+func (t *Tally) Open() int { return t.open }
+
+// Due is what was counted by due time, for reading; nil where nobody asked for it.
+func (t *Tally) Due() *timing.Buckets { return t.due }
+
+// AddDue adds counts by due time, where t has them. The error is that of a step which differs.
+func (t *Tally) AddDue(due *timing.Buckets) error {
+	if t.due == nil {
+		return nil
+	}
+	return t.due.Merge(due)
+}
+
+// Lose says that the process which was to hold asked connections, and has counted t, is no more: what it held has ended early,
+// and what it had not tried yet has failed, both for the same reason.
+func (t *Tally) Lose(asked int, why string) {
+	if t.open > 0 {
+		t.closed[cause(why)] += t.open
+		t.open = 0
+	}
+	if left := asked - t.tried; left > 0 {
+		t.failed[cause(why)] += left
+		t.tried = asked
+	}
+}
+
+func byWord(m map[cause]int) (sum int, words map[string]int) {
+	words = make(map[string]int, len(m))
+	for c, n := range m {
+		words[string(c)] += n
+		sum += n
+	}
+	return sum, words
+}
