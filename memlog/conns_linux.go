@@ -4,32 +4,45 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 var errNamespace = errors.New("the target lives in another network namespace; run memlog inside it")
 
-// A connCounter counts the established connections on the listening ports of one process.
+// A connCounter counts the established connections on the listening ports of a family.
 //
 // Which ports these are is found through the inodes of listening sockets: sock_diag tells
-// all of the machine's, cheaply and each time, and the process's descriptors are searched
-// only for inodes that are new.
+// all of the machine's, cheaply and each time, and the members' descriptors are searched
+// only for inodes that are new, and only until one of those on the same address is found.
 type connCounter struct {
-	dir   string          // /proc/PID
-	diag  *sockDiag       // nil before the first count and after an error
-	seen  []diagSocket    // all listening sockets, as of the last look
-	next  []diagSocket    // the other buffer for it
-	owned map[uint32]bool // by inode, for all of seen: is it the target's?
-	own   []endpoint      // the target's, sorted by port, each once
+	diag      *sockDiag
+	seen      []diagSocket       // all listening sockets, as of the last look
+	next      []diagSocket       // the other buffer for it
+	members   []*member          // whose descriptors have been searched
+	owned     map[endpoint]claim // where the family listens, and how we know
+	strangers map[uint32]bool    // inodes that none of the members has
+	own       []endpoint         // the keys of owned, sorted by port
+	ports     []uint16           // theirs, each once
 
-	snmp procFile // /proc/net/snmp
-	buf  []byte
-	last lastCount
+	snmp   procFile // /proc/net/snmp
+	buf    []byte
+	last   lastCount
+	walks  share // of the socket table
+	search share // through descriptors
+}
+
+// A claim is the listening socket, and the member that has it, through which we know that an
+// endpoint is the family's.
+type claim struct {
+	inode uint32
+	by    *member
 }
 
 func (c *connCounter) close() {
@@ -42,71 +55,72 @@ func (c *connCounter) close() {
 }
 
 // count returns the number of established connections.
-func (c *connCounter) count() (int64, error) {
-	n, err := c.tryCount()
-	if err != nil {
+func (c *connCounter) count(members []*member) (int64, error) {
+	n, err := c.tryCount(members)
+	if err != nil && err != errShare {
 		c.close()
+	}
+	if err != nil {
 		return NA, err
 	}
 	return n, nil
 }
 
-func (c *connCounter) tryCount() (int64, error) {
-	if err := c.open(); err != nil {
+func (c *connCounter) tryCount(members []*member) (int64, error) {
+	if err := c.open(members); err != nil {
 		return NA, err
 	}
 	c.next = c.next[:0]
-	if err := c.diag.dump(stateListen, 0, func(s diagSocket) { c.next = append(c.next, s) }); err != nil {
+	if err := c.diag.dump(stateListen, nil, func(s diagSocket) { c.next = append(c.next, s) }); err != nil {
 		return NA, err
 	}
-	if !slices.Equal(c.seen, c.next) {
-		c.last.forget()
-		if err := c.resolve(); err != nil {
+	if !slices.Equal(c.seen, c.next) || !slices.Equal(c.members, members) {
+		if err := c.resolve(members); err != nil {
 			return NA, err
 		}
 	}
 	if len(c.own) == 0 {
 		return NA, errNoListener
 	}
-	return c.last.get(c.counters, c.settled, c.countAll)
+	from := time.Now()
+	n, walked, err := c.last.get(c.walks.due(from), c.counters, c.settled, c.countAll)
+	if walked {
+		c.walks.spent(from, time.Now())
+	}
+	return n, err
 }
 
 // countAll lets the kernel describe all connections and counts them.
 func (c *connCounter) countAll() (n int64, err error) {
-	for i, e := range c.own {
-		if i > 0 && e.port == c.own[i-1].port {
-			continue // counted with it
+	err = c.diag.dump(stateEstablished, c.ports, func(s diagSocket) {
+		if c.accepted(s.local) {
+			n++
 		}
-		err := c.diag.dump(stateEstablished, e.port, func(s diagSocket) {
-			if c.accepted(s.local) {
-				n++
-			}
-		})
-		if err != nil {
-			return NA, err
-		}
-	}
-	return n, nil
+	})
+	return n, err
 }
 
 // accepted reports whether a connection with this local end came in through one of the
-// target's listeners. The port alone does not say so: a client that is bound to another
+// family's listeners. The port alone does not say so: a client that is bound to another
 // loopback address may have the same.
 func (c *connCounter) accepted(local endpoint) bool {
-	for _, e := range c.own {
-		if e.port == local.port && e.family == local.family && (e.addr == local.addr || e.addr == [16]byte{}) {
+	i, _ := slices.BinarySearchFunc(c.own, local.port, func(e endpoint, port uint16) int { return cmp.Compare(e.port, port) })
+	for ; i < len(c.own) && c.own[i].port == local.port; i++ {
+		if e := &c.own[i]; e.family == local.family && (e.addr == local.addr || e.addr == [16]byte{}) {
 			return true
 		}
 	}
 	return false
 }
 
-func (c *connCounter) open() (err error) {
+func (c *connCounter) open(members []*member) (err error) {
 	if c.diag != nil {
 		return nil
 	}
-	if otherNamespace(c.dir) {
-		return errNamespace
+	for _, m := range members {
+		if m.target && otherNamespace(m.dir) {
+			return errNamespace
+		}
 	}
 	if c.diag, err = openSockDiag(); err == nil {
 		c.snmp = openProc("/proc/net/snmp")
@@ -117,7 +131,7 @@ func (c *connCounter) open() (err error) {
 // settled reports whether no socket is on its way into or out of ESTABLISHED.
 func (c *connCounter) settled() (settled bool, err error) {
 	settled = true
-	err = c.diag.dump(stateSynSent|stateSynRecv|stateCloseWait, 0, func(diagSocket) { settled = false })
+	err = c.diag.dump(stateSynSent|stateSynRecv|stateCloseWait, nil, func(diagSocket) { settled = false })
 	return settled, err
 }
 
@@ -131,54 +145,112 @@ func (c *connCounter) counters() (tcpCounters, bool) {
 	return counters, err == nil
 }
 
-// resolve makes next the listening sockets that are known, and finds the target's among them.
-func (c *connCounter) resolve() error {
-	owned, news := make(map[uint32]bool, len(c.next)), map[uint32]bool{}
-	for _, l := range c.next {
-		if mine, known := c.owned[l.inode]; known {
-			owned[l.inode] = mine
-		} else {
-			news[l.inode] = false
-		}
-	}
-	if len(news) > 0 {
-		if err := ownSockets(c.dir, news); err != nil {
+// resolve makes next the listening sockets that are known, and finds the family's among them. If
+// a search through the descriptors is not due yet, what is new has to wait for the next count.
+func (c *connCounter) resolve(members []*member) error {
+	from := time.Now()
+	news, strange := c.unknown(members)
+	if c.search.due(from) {
+		if err := c.searchMembers(members, news, strange); err != nil {
 			return err
 		}
-		maps.Copy(owned, news)
-	}
-	c.owned = owned
-	c.seen, c.next = c.next, c.seen
-	c.own = c.own[:0]
-	for _, l := range c.seen {
-		if owned[l.inode] {
-			c.own = append(c.own, l.local)
+		c.search.spent(from, time.Now())
+		for inode := range news { // nobody has it
+			c.strangers[inode] = true
 		}
+		maps.DeleteFunc(c.owned, func(e endpoint, by claim) bool { return !slices.Contains(members, by.by) || !c.listens(e, by.inode) })
+		c.members = append(c.members[:0], members...)
+		c.seen, c.next = c.next, c.seen
 	}
-	slices.SortFunc(c.own, func(a, b endpoint) int {
+	own := slices.SortedFunc(maps.Keys(c.owned), func(a, b endpoint) int {
 		return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.family, b.family), bytes.Compare(a.addr[:], b.addr[:]))
 	})
-	c.own = slices.Compact(c.own)
+	if !slices.Equal(own, c.own) {
+		c.last.forget()
+	}
+	c.own, c.ports = own, c.ports[:0]
+	for _, e := range own {
+		c.ports = append(c.ports, e.port)
+	}
+	c.ports = slices.Compact(c.ports)
 	return nil
 }
 
-// ownSockets says of each inode in of whether the process in dir has a descriptor of that
-// socket. It reads the link of every descriptor, which takes some 50 ms for 20,000.
-func ownSockets(dir string, of map[uint32]bool) error {
-	for inode := range of {
-		of[inode] = false
+// listens reports whether a socket listens on an endpoint now.
+func (c *connCounter) listens(e endpoint, inode uint32) bool {
+	return slices.Contains(c.next, diagSocket{inode, e})
+}
+
+// unknown forgets where nobody listens any longer, and returns the sockets of those endpoints that
+// are not known to be the family's, by inode: news, which nobody has been searched for, and
+// strange, which the members of the last search do not have. An endpoint of ours whose socket, or
+// whose member, has gone is among them.
+func (c *connCounter) unknown(members []*member) (news, strange map[uint32]endpoint) {
+	listening, heard := make(map[uint32]endpoint, len(c.next)), make(map[endpoint]bool, len(c.next))
+	for _, l := range c.next {
+		listening[l.inode], heard[l.local] = l.local, true
 	}
+	if c.owned == nil {
+		c.owned, c.strangers = map[endpoint]claim{}, map[uint32]bool{}
+	}
+	maps.DeleteFunc(c.owned, func(e endpoint, _ claim) bool { return !heard[e] })
+	maps.DeleteFunc(c.strangers, func(inode uint32, _ bool) bool { return listening[inode] == endpoint{} })
+	news, strange = map[uint32]endpoint{}, map[uint32]endpoint{}
+	for inode, e := range listening {
+		by, ours := c.owned[e]
+		switch {
+		case ours && listening[by.inode] == e && slices.Contains(members, by.by):
+		case c.strangers[inode]:
+			strange[inode] = e
+		default:
+			news[inode] = e
+		}
+	}
+	return news, strange
+}
+
+// searchMembers looks through the members' descriptors for news, and those of members who are new
+// themselves for strange too. What it finds is claimed, and taken from both with all sockets of
+// the same endpoint.
+func (c *connCounter) searchMembers(members []*member, news, strange map[uint32]endpoint) error {
+	for i := len(members) - 1; i >= 0; i-- { // what is new is most likely the youngest's
+		m := members[i]
+		fresh := !slices.Contains(c.members, m)
+		left := func() bool { return len(news) > 0 || fresh && len(strange) > 0 }
+		if !left() {
+			continue
+		}
+		err := eachSocket(m.dir, func(inode uint32) bool {
+			e, ok := news[inode]
+			if !ok && fresh {
+				e, ok = strange[inode]
+			}
+			if ok {
+				c.owned[e] = claim{inode, m}
+				same := func(_ uint32, other endpoint) bool { return other == e }
+				maps.DeleteFunc(news, same)
+				maps.DeleteFunc(strange, same)
+			}
+			return left()
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ESRCH) { // these have ended
+			return err
+		}
+	}
+	return nil
+}
+
+// eachSocket calls f with the inode of each socket among the descriptors of the process in dir, until
+// f returns false. It reads the link of every descriptor, which takes some 50 ms for 20,000.
+func eachSocket(dir string, f func(inode uint32) bool) error {
 	var link [64]byte
-	return eachFD(dir+"/fd", func(d *os.File, name string) {
+	return eachEntry(dir+"/fd", func(d *os.File, name string) bool {
 		n, err := unix.Readlinkat(int(d.Fd()), name, link[:])
 		if err != nil {
-			return // closed meanwhile
+			return true // closed meanwhile
 		}
-		if inode, ok := socketInode(link[:n]); ok {
-			if _, wanted := of[inode]; wanted {
-				of[inode] = true
-			}
-		}
+		inode, ok := socketInode(link[:n])
+		return !ok || f(inode)
 	})
 }
 
@@ -212,26 +284,27 @@ func listening(pids []int, port int) (on map[int][]int, anybody bool, err error)
 		return nil, false, err
 	}
 	defer diag.close()
-	inodes, portOf := map[uint32]bool{}, map[uint32]int{}
-	err = diag.dump(stateListen, uint16(max(port, 0)), func(s diagSocket) {
-		inodes[s.inode], portOf[s.inode] = false, int(s.local.port)
-	})
+	var only []uint16
+	if port != anyPort {
+		only = []uint16{uint16(port)}
+	}
+	portOf := map[uint32]int{}
+	err = diag.dump(stateListen, only, func(s diagSocket) { portOf[s.inode] = int(s.local.port) })
 	if err != nil {
 		return nil, false, err
 	}
 	on = map[int][]int{}
-	if len(inodes) == 0 {
+	if len(portOf) == 0 {
 		return on, false, nil
 	}
 	for _, pid := range pids {
-		if ownSockets("/proc/"+strconv.Itoa(pid), inodes) != nil {
-			continue // ended, or not ours to look into
-		}
-		for inode, mine := range inodes {
-			if mine {
-				on[pid] = append(on[pid], portOf[inode])
+		// It may have ended, or not be ours to look into.
+		_ = eachSocket("/proc/"+strconv.Itoa(pid), func(inode uint32) bool {
+			if port, ok := portOf[inode]; ok {
+				on[pid] = append(on[pid], port)
 			}
-		}
+			return only == nil || len(on[pid]) == 0
+		})
 	}
 	return on, true, nil
 }

@@ -29,26 +29,30 @@ type lastCount struct {
 func (l *lastCount) forget() { l.quiet, l.settled = false, false }
 
 // get returns the number of connections. counters reads the kernel's, ok is false if there are
-// none; settled looks whether no socket is between states; count counts.
-func (l *lastCount) get(counters func() (c tcpCounters, ok bool), settled func() (bool, error), count func() (int64, error)) (int64, error) {
+// none; settled looks whether no socket is between states; count counts. These two walk through
+// the sockets, walked tells whether one did; if neither is due yet and the number cannot be had
+// without, the error is errShare.
+func (l *lastCount) get(due bool, counters func() (c tcpCounters, ok bool), settled func() (bool, error),
+	count func() (int64, error)) (n int64, walked bool, err error) {
 	before, ok := counters()
 	if l.quiet && ok && before == l.at {
-		return l.n, nil
+		return l.n, false, nil
+	}
+	if !due {
+		return NA, false, errShare
 	}
 	calm := false
 	if ok && before.opened() == l.at.opened() { // else it is to be counted anyway
-		var err error
 		if calm, err = settled(); err != nil {
-			return NA, err
+			return NA, true, err
 		}
 		if calm && l.settled {
-			return l.n, nil
+			return l.n, true, nil
 		}
 	}
-	n, err := count()
-	if err != nil {
+	if n, err = count(); err != nil {
 		l.forget()
-		return NA, err
+		return NA, true, err
 	}
 	after, still := counters()
 	still = still && ok
@@ -58,5 +62,5 @@ func (l *lastCount) get(counters func() (c tcpCounters, ok bool), settled func()
 		quiet:   still && after == before,
 		settled: still && calm && after.opened() == before.opened(),
 	}
-	return n, nil
+	return n, true, nil
 }

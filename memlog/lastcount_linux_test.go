@@ -47,7 +47,7 @@ func TestLastCount(t *testing.T) {
 			var l lastCount
 			for i, s := range tt.steps {
 				now, counted := s.at, false
-				n, err := l.get(
+				n, walked, err := l.get(true,
 					func() (tcpCounters, bool) { return now, !s.blind },
 					func() (bool, error) { return !s.between, nil },
 					func() (int64, error) {
@@ -61,6 +61,9 @@ func TestLastCount(t *testing.T) {
 					})
 				if counted != s.counts {
 					t.Fatalf("step %d: counted is %t, want %t", i, counted, s.counts)
+				}
+				if counted && !walked {
+					t.Fatalf("step %d: counted, and says that it has not walked", i)
 				}
 				if s.fails != (err != nil) || counted && err == nil && n != int64(i) {
 					t.Fatalf("step %d: %d, %v", i, n, err)

@@ -11,9 +11,11 @@ import (
 
 // A prober is what the loop needs of a probe.
 type prober interface {
-	sample(*Sample) error // but for Time and Elapsed; errEnded when there is nothing left to sample
-	alive() bool
-	news() []string // why cells are empty, each reason once
+	sample(*Sample) error    // but for Time and Elapsed; errEnded when there is no target left
+	members() []memberSample // of the last sample, until the next
+	alive() bool             // whether a target is left
+	ended() []process        // targets that have ended, as of the last sample or alive
+	news() []string          // why cells are empty, each reason once, and who came and went
 	close()
 }
 
@@ -21,18 +23,19 @@ type prober interface {
 type loop struct {
 	Config
 	schedule pace.Rate
-	find     func() (process, error)
-	open     func(process) (prober, error)
+	find     func() ([]process, error)
+	open     func([]process) (prober, error)
 
-	start  time.Time
-	logs   []*Writer
-	target process
-	probe  prober // nil while the target is gone
-	sample Sample
-	notes  notes // what was said of failed searches
-	begun  bool  // the header is written
-	rows   int
-	missed uint64
+	start   time.Time
+	logs    []*Writer
+	targets []process
+	probe   prober // nil while the target is gone
+	lost    int    // how many of the targets have ended, as noted
+	sample  Sample
+	notes   notes // what was said of failed searches
+	begun   bool  // the header is written
+	rows    int
+	missed  uint64
 }
 
 // errFollowed ends the loop well: the target was to be followed to its end, and there it is.
@@ -63,9 +66,9 @@ func (l *loop) run(ctx context.Context) error {
 		return err
 	}
 	if l.probe == nil {
-		return fmt.Errorf("memlog: %w: %v ended after %d rows", ErrTargetMissing, l.target, l.rows)
+		return fmt.Errorf("memlog: %w: %v ended after %d rows", ErrTargetMissing, names(l.targets), l.rows)
 	}
-	return nil
+	return l.losses()
 }
 
 // row writes one row, if there is a target.
@@ -85,8 +88,16 @@ func (l *loop) row() error {
 	if err != nil {
 		return err
 	}
+	var members []memberSample
+	if l.PerProcess {
+		members = l.probe.members()
+	}
 	for _, w := range l.logs {
 		w.Observe(s)
+		w.observeMembers(members)
+	}
+	if err := l.noteLosses(); err != nil {
+		return err
 	}
 	for _, text := range l.probe.news() {
 		if err := l.note(text); err != nil {
@@ -143,13 +154,13 @@ func (l *loop) wait(ctx context.Context, until time.Time) error {
 func (l *loop) look() error {
 	if l.probe != nil {
 		if l.probe.alive() {
-			return nil
+			return l.noteLosses()
 		}
 		return l.ended()
 	}
 	switch err := l.attach(); {
 	case err == nil:
-		return l.note(fmt.Sprintf("target is back: %v", l.target))
+		return l.note(fmt.Sprintf("target is back: %v", names(l.targets)))
 	case errors.Is(err, ErrNoTarget), err == errEnded:
 		return nil
 	default: // more than one, most likely the old and the new for a moment
@@ -165,18 +176,18 @@ func (l *loop) look() error {
 
 // attach finds the target and opens a probe of it.
 func (l *loop) attach() error {
-	p, err := l.find()
+	targets, err := l.find()
 	if err != nil {
 		return err
 	}
-	probe, err := l.open(p)
+	probe, err := l.open(targets)
 	if err == errEnded {
-		return fmt.Errorf("memlog: %w: %v has just ended", ErrNoTarget, p)
+		return fmt.Errorf("memlog: %w: %v has just ended", ErrNoTarget, names(targets))
 	}
 	if err != nil {
 		return err
 	}
-	l.target, l.probe = p, probe
+	l.targets, l.probe, l.lost = targets, probe, 0
 	return nil
 }
 
@@ -188,14 +199,35 @@ func (l *loop) detach() {
 	}
 }
 
-// ended writes the target's end down, and decides whether it is the log's end.
+// noteLosses writes down which targets have ended since the last call.
+func (l *loop) noteLosses() error {
+	for _, p := range l.probe.ended()[l.lost:] {
+		l.lost++
+		if err := l.note(fmt.Sprintf("target ended: %v, seen %v after the start of this log", p,
+			time.Since(l.start).Truncate(time.Millisecond))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// losses is the error of a log that has ended while targets are left, though others have ended.
+func (l *loop) losses() error {
+	if l.probe == nil || l.lost == 0 || l.Follow {
+		return nil
+	}
+	return fmt.Errorf("memlog: %w: %d of %d, the first of them %v; if that is to be expected, follow them to their end (--follow)",
+		ErrTargetEnded, l.lost, len(l.targets), l.probe.ended()[0])
+}
+
+// ended writes the last target's end down, and decides whether it is the log's end.
 func (l *loop) ended() error {
+	err := l.noteLosses()
 	l.detach()
-	if err := l.note(fmt.Sprintf("target ended: %v, seen %v after the start of this log", l.target,
-		time.Since(l.start).Truncate(time.Millisecond))); err != nil {
+	if err != nil {
 		return err
 	}
-	if !l.Follow && l.Target.PID == 0 {
+	if !l.Follow && len(l.Target.PIDs) == 0 {
 		return nil // wait for the next one
 	}
 	if err := l.end("the target ended"); err != nil {
@@ -205,7 +237,7 @@ func (l *loop) ended() error {
 		return errFollowed
 	}
 	return fmt.Errorf("memlog: %w: %v, after %d rows; if that is to be expected, follow it to its end (--follow)",
-		ErrTargetEnded, l.target, l.rows)
+		ErrTargetEnded, names(l.targets), l.rows)
 }
 
 // interrupted ends a log whose context has ended: that is how a log without Duration ends.
@@ -214,7 +246,7 @@ func (l *loop) interrupted() error {
 		return err
 	}
 	if l.Duration == 0 {
-		return nil
+		return l.losses()
 	}
 	return fmt.Errorf("memlog: %w after %d of %d rows", ErrInterrupted, l.rows, l.schedule.DueBy(l.Duration))
 }
@@ -248,9 +280,12 @@ func (l *loop) write(line func(*Writer) error) error {
 
 // about is what the header says.
 func (l *loop) about() string {
-	text := fmt.Sprintf("cometctl memlog %s: %v, every %v", l.Version, l.target, l.Interval)
+	text := fmt.Sprintf("cometctl memlog %s: %v, every %v", l.Version, names(l.targets), l.Interval)
 	if l.Duration > 0 {
 		text += fmt.Sprintf(" for %v", l.Duration)
+	}
+	if l.Alone {
+		text += ", without descendants"
 	}
 	return text
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -35,7 +36,7 @@ func (w *fakeWorld) lives(p fakeProcess) bool {
 	return now >= p.born && (p.died == 0 || now < p.died)
 }
 
-func (w *fakeWorld) find(t Target) (process, error) {
+func (w *fakeWorld) find(t Target) ([]process, error) {
 	var table []process
 	for _, p := range w.processes {
 		if w.lives(p) {
@@ -45,21 +46,37 @@ func (w *fakeWorld) find(t Target) (process, error) {
 	return t.choose(table, 1)
 }
 
+// A fakeProbe is of processes, which have no children.
 type fakeProbe struct {
 	world *fakeWorld
-	p     fakeProcess
+	ps    []fakeProcess
+	lost  []process
+	shown []memberSample
 }
 
-func (p fakeProbe) alive() bool { return p.world.lives(p.p) }
-func (p fakeProbe) close()      { p.world.closed++ }
+func (p *fakeProbe) alive() bool {
+	p.ps = slices.DeleteFunc(p.ps, func(fp fakeProcess) bool {
+		if p.world.lives(fp) {
+			return false
+		}
+		p.lost = append(p.lost, fp.process)
+		return true
+	})
+	return len(p.ps) > 0
+}
 
-func (p fakeProbe) news() []string {
+func (p *fakeProbe) close()                  { p.world.closed++ }
+func (p *fakeProbe) ended() []process        { return p.lost }
+func (p *fakeProbe) members() []memberSample { return p.shown }
+
+func (p *fakeProbe) news() []string {
 	said := p.world.said
 	p.world.said = nil
 	return said
 }
 
-func (p fakeProbe) sample(s *Sample) error {
+// The RSS of a sample is the sum of the pids.
+func (p *fakeProbe) sample(s *Sample) error {
 	s.clear()
 	if p.world.cost != nil {
 		time.Sleep(p.world.cost(p.world.rows))
@@ -68,7 +85,14 @@ func (p fakeProbe) sample(s *Sample) error {
 	if !p.alive() {
 		return errEnded
 	}
-	s.RSS, s.Conns = int64(p.p.pid), int64(p.world.rows)
+	s.RSS, s.Conns = 0, int64(p.world.rows)
+	p.shown = p.shown[:0]
+	for _, fp := range p.ps {
+		s.RSS += int64(fp.pid)
+		own := *s
+		own.RSS = int64(fp.pid)
+		p.shown = append(p.shown, memberSample{fp.pid, &own})
+	}
 	return nil
 }
 
@@ -96,15 +120,16 @@ func runLoop(t *testing.T, cfg Config, w *fakeWorld, interrupt time.Duration) (r
 			Config:   cfg,
 			schedule: pace.Every(cfg.Interval),
 			logs:     []*Writer{NewWriter(&log)},
-			find:     func() (process, error) { return w.find(cfg.Target) },
+			find:     func() ([]process, error) { return w.find(cfg.Target) },
 		}
-		l.open = func(p process) (prober, error) {
+		l.open = func(ps []process) (prober, error) {
+			probe := &fakeProbe{world: w}
 			for _, fp := range w.processes {
-				if fp.pid == p.pid && w.lives(fp) {
-					return fakeProbe{w, fp}, nil
+				if w.lives(fp) && slices.ContainsFunc(ps, func(p process) bool { return p.pid == fp.pid }) {
+					probe.ps = append(probe.ps, fp)
 				}
 			}
-			return nil, errEnded
+			return probe, nil
 		}
 		if err := l.attach(); err != nil {
 			t.Fatal(err)
@@ -160,7 +185,7 @@ func one() *fakeWorld {
 func TestTenSecondsAreElevenRows(t *testing.T) {
 	w := one()
 	w.said = []string{"slab_kb is empty: no"}
-	run := runLoop(t, Config{Target: Target{PID: 7}, Interval: time.Second, Duration: 10 * time.Second, Version: "v0"}, w, 0)
+	run := runLoop(t, Config{Target: Target{PIDs: []int{7}}, Interval: time.Second, Duration: 10 * time.Second, Version: "v0"}, w, 0)
 	run.check(t, "0s 1s 2s 3s 4s 5s 6s 7s 8s 9s 10s", 10*time.Second, nil,
 		"cometctl memlog v0: pid 7 (erl -sname n1), every 1s for 10s\n# columns: date epoch rss_kb conns elapsed_s ",
 		"slab_kb is empty: no\n# end: the duration is over; 11 rows, 0 missed\n")
@@ -176,7 +201,7 @@ func TestTenSecondsAreElevenRows(t *testing.T) {
 func TestScheduleDoesNotDrift(t *testing.T) {
 	w := one()
 	w.cost = func(int) time.Duration { return 5 * time.Second }
-	run := runLoop(t, Config{Target: Target{PID: 7}, Interval: time.Minute, Duration: 3 * time.Minute}, w, 0)
+	run := runLoop(t, Config{Target: Target{PIDs: []int{7}}, Interval: time.Minute, Duration: 3 * time.Minute}, w, 0)
 	run.check(t, "0s 1m0s 2m0s 3m0s", 3*time.Minute+5*time.Second, nil, "end: the duration is over; 4 rows, 0 missed")
 }
 
@@ -188,7 +213,7 @@ func TestMissedSamplesAreLeftOutAndNoted(t *testing.T) {
 		}
 		return 0
 	}
-	run := runLoop(t, Config{Target: Target{PID: 7}, Interval: time.Second, Duration: 7 * time.Second}, w, 0)
+	run := runLoop(t, Config{Target: Target{PIDs: []int{7}}, Interval: time.Second, Duration: 7 * time.Second}, w, 0)
 	// Row 1 is taken at 1 s and lasts until 3.5 s: 2 and 3 are missed. Row 4 starts at 6 s: 7 is missed, 8 would be too late.
 	run.check(t, "0s 1s 4s 5s 6s", 8500*time.Millisecond, nil,
 		"samples missed: 2; the one before took until 3.5s", "samples missed: 1; the one before took until 8.5s",
@@ -196,17 +221,17 @@ func TestMissedSamplesAreLeftOutAndNoted(t *testing.T) {
 }
 
 func TestDurationShorterThanInterval(t *testing.T) {
-	run := runLoop(t, Config{Target: Target{PID: 7}, Interval: time.Minute, Duration: time.Second}, one(), 0)
+	run := runLoop(t, Config{Target: Target{PIDs: []int{7}}, Interval: time.Minute, Duration: time.Second}, one(), 0)
 	run.check(t, "0s", 0, nil, "end: the duration is over; 1 rows")
 }
 
 func TestInterruptEndsAnUnboundedLogWell(t *testing.T) {
-	run := runLoop(t, Config{Target: Target{PID: 7}, Interval: time.Minute}, one(), 150*time.Second)
+	run := runLoop(t, Config{Target: Target{PIDs: []int{7}}, Interval: time.Minute}, one(), 150*time.Second)
 	run.check(t, "0s 1m0s 2m0s", 150*time.Second, nil, "end: interrupted; 3 rows, 0 missed")
 }
 
 func TestInterruptCutsABoundedLogShort(t *testing.T) {
-	run := runLoop(t, Config{Target: Target{PID: 7}, Interval: time.Minute, Duration: time.Hour}, one(), 90*time.Second)
+	run := runLoop(t, Config{Target: Target{PIDs: []int{7}}, Interval: time.Minute, Duration: time.Hour}, one(), 90*time.Second)
 	run.check(t, "0s 1m0s", 90*time.Second, ErrInterrupted, "end: interrupted; 2 rows")
 	if !strings.Contains(run.err.Error(), "2 of 61 rows") {
 		t.Errorf("error is %v", run.err)
@@ -222,8 +247,8 @@ func TestTargetsEnd(t *testing.T) {
 		follow bool
 		err    error
 	}{
-		{"pid", Target{PID: 7}, false, ErrTargetEnded},
-		{"pid, followed", Target{PID: 7}, true, nil},
+		{"pid", Target{PIDs: []int{7}}, false, ErrTargetEnded},
+		{"pid, followed", Target{PIDs: []int{7}}, true, nil},
 		{"name, followed", Target{Name: n1}, true, nil},
 	}
 	for _, tt := range tests {
@@ -240,7 +265,7 @@ func TestTargetsEnd(t *testing.T) {
 func TestTargetEndsBetweenShortIntervals(t *testing.T) {
 	w := one()
 	w.processes[0].died = 250 * time.Millisecond
-	run := runLoop(t, Config{Target: Target{PID: 7}, Interval: 100 * time.Millisecond, Follow: true}, w, 0)
+	run := runLoop(t, Config{Target: Target{PIDs: []int{7}}, Interval: 100 * time.Millisecond, Follow: true}, w, 0)
 	run.check(t, "0s 100ms 200ms", 300*time.Millisecond, nil, "target ended: pid 7")
 }
 
@@ -299,7 +324,7 @@ func TestWriteErrorNamesWhatIsSafe(t *testing.T) {
 			Config:   Config{Interval: time.Second},
 			schedule: pace.Every(time.Second),
 			logs:     []*Writer{NewWriter(disk)},
-			probe:    fakeProbe{w, w.processes[0]},
+			probe:    &fakeProbe{world: w, ps: w.processes},
 		}
 		err := l.run(t.Context())
 		rows := readAll(t, NewReader(&disk.Buffer))
@@ -308,4 +333,62 @@ func TestWriteErrorNamesWhatIsSafe(t *testing.T) {
 			t.Errorf("%d rows, error %v", len(rows), err)
 		}
 	})
+}
+
+// Several targets are logged until the last has ended; who ended before is told, in the log and at its end.
+func TestSeveralTargets(t *testing.T) {
+	two := func(firstDied, secondDied time.Duration) *fakeWorld {
+		return &fakeWorld{processes: []fakeProcess{
+			{process: process{pid: 7, args: []string{"a"}}, died: firstDied},
+			{process: process{pid: 80, args: []string{"b"}}, died: secondDied}}}
+	}
+	cfg := Config{Target: Target{PIDs: []int{7, 80}}, Interval: time.Minute, Duration: 3 * time.Minute}
+
+	run := runLoop(t, cfg, two(0, 0), 0)
+	run.check(t, "0s 1m0s 2m0s 3m0s", 3*time.Minute, nil, "cometctl memlog : pid 7 (a), pid 80 (b), every")
+
+	run = runLoop(t, cfg, two(90500*time.Millisecond, 0), 0)
+	run.check(t, "0s 1m0s 2m0s 3m0s", 3*time.Minute, ErrTargetEnded, "target ended: pid 7 (a), seen 1m31s after")
+	if strings.Count(run.notes, "# target ended") != 1 || !strings.Contains(run.err.Error(), "1 of 2, the first of them pid 7 (a)") {
+		t.Errorf("error %v, notes:\n%s", run.err, run.notes)
+	}
+	if sums := fmt.Sprint(run.rows[1].RSS, run.rows[2].RSS); sums != "87 80" {
+		t.Errorf("sums before and after the end: %s", sums)
+	}
+
+	run = runLoop(t, cfg, two(30*time.Second, 90*time.Second), 0)
+	run.check(t, "0s 1m0s", 90*time.Second, ErrTargetEnded, "target ended: pid 7 (a), seen 30s", "target ended: pid 80 (b), seen 1m30s", "end: the target ended; 2 rows")
+
+	cfg.Follow = true
+	run = runLoop(t, cfg, two(90*time.Second, 0), 0)
+	run.check(t, "0s 1m0s 2m0s 3m0s", 3*time.Minute, nil, "target ended: pid 7 (a)")
+	run = runLoop(t, cfg, two(30*time.Second, 90*time.Second), 0)
+	run.check(t, "0s 1m0s", 90*time.Second, nil, "end: the target ended; 2 rows")
+
+	cfg.Duration, cfg.Follow = 0, false
+	run = runLoop(t, cfg, two(30*time.Second, 0), 100*time.Second)
+	run.check(t, "0s 1m0s", 100*time.Second, ErrTargetEnded, "end: interrupted; 2 rows")
+}
+
+// With PerProcess the columns are named anew when the members are others.
+func TestPerProcess(t *testing.T) {
+	w := one()
+	w.processes = append(w.processes, fakeProcess{process: process{pid: 80}, died: 90 * time.Second})
+	run := runLoop(t, Config{Target: Target{PIDs: []int{7, 80}}, PerProcess: true, Follow: true, Interval: time.Minute, Duration: 3 * time.Minute}, w, 0)
+	run.check(t, "0s 1m0s 2m0s 3m0s", 3*time.Minute, nil)
+	var named []string
+	for line := range strings.Lines(run.notes) {
+		if names, ok := strings.CutPrefix(line, columnsMark); ok {
+			_, own, _ := strings.Cut(strings.TrimSpace(names), " procs")
+			named = append(named, own)
+		}
+	}
+	want := []string{" rss_kb:7 anon_kb:7 pss_kb:7 fds:7 cpu_s:7 threads:7 rss_kb:80 anon_kb:80 pss_kb:80 fds:80 cpu_s:80 threads:80",
+		" rss_kb:7 anon_kb:7 pss_kb:7 fds:7 cpu_s:7 threads:7"}
+	if !slices.Equal(named, want) {
+		t.Errorf("columns lines name %q, want %q", named, want)
+	}
+	if sums := fmt.Sprint(run.rows[0].RSS, run.rows[3].RSS); sums != "87 7" {
+		t.Errorf("sums %s", sums)
+	}
 }

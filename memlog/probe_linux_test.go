@@ -60,7 +60,7 @@ func self(t testing.TB) process {
 
 func probeSelf(t testing.TB) *probe {
 	t.Helper()
-	p, err := openProbe(self(t))
+	p, err := openProbe([]process{self(t)}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,11 @@ func TestProbeSeesOurselves(t *testing.T) {
 		t.Errorf("10 more descriptors: %d, before %d, %v", later.FDs, s.FDs, err)
 	}
 	n := int64(0)
-	if err := eachFD("/proc/self/fd", func(*os.File, string) { n++ }); err != nil || n != later.FDs+1 { // that of the directory
+	count := func(*os.File, string) bool {
+		n++
+		return true
+	}
+	if err := eachEntry("/proc/self/fd", count); err != nil || n != later.FDs+1 { // that of the directory
 		t.Errorf("listed %d descriptors, %v; counted %d", n, err, later.FDs)
 	}
 }
@@ -168,7 +172,7 @@ func TestProbeNoticesTheEnd(t *testing.T) {
 	if !ok {
 		t.Fatal("no such process")
 	}
-	p, err := openProbe(row)
+	p, err := openProbe([]process{row}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,12 +195,12 @@ func TestProbeNoticesTheEnd(t *testing.T) {
 	if err := p.sample(&s); err != errEnded || p.alive() {
 		t.Errorf("sample after the end: %v", err)
 	}
-	if _, err := openProbe(row); err != errEnded {
+	if _, err := openProbe([]process{row}, false); err != errEnded {
 		t.Errorf("probe after the end: %v", err)
 	}
 	row = self(t)
 	row.start--
-	if _, err := openProbe(row); err != errEnded {
+	if _, err := openProbe([]process{row}, false); err != errEnded {
 		t.Errorf("probe of a pid that another process had before: %v", err)
 	}
 }
@@ -204,10 +208,10 @@ func TestProbeNoticesTheEnd(t *testing.T) {
 func TestTargetOnThisSystem(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0")
 	port := l.Addr().(*net.TCPAddr).Port
-	for _, target := range []Target{{PID: os.Getpid()}, {Port: port}} {
-		p, err := target.find(os.Getpid())
-		if err != nil || p.pid != os.Getpid() || len(p.args) == 0 || p.start == 0 {
-			t.Errorf("%v: %+v, %v", target, p, err)
+	for _, target := range []Target{{PIDs: []int{os.Getpid()}}, {Port: port}} {
+		ps, err := target.find(os.Getpid())
+		if err != nil || len(ps) != 1 || ps[0].pid != os.Getpid() || len(ps[0].args) == 0 || ps[0].start == 0 {
+			t.Errorf("%v: %+v, %v", target, ps, err)
 		}
 	}
 	other := listen(t, "tcp", "127.0.0.1:0").Addr().(*net.TCPAddr).Port
@@ -233,8 +237,9 @@ func BenchmarkSample(b *testing.B) {
 			var s Sample
 			b.ReportAllocs()
 			for b.Loop() {
+				p.machine.conns.walks = share{} // one after the other is more often than it counts
 				if !kept {
-					p.conns.last.forget()
+					p.machine.conns.last.forget()
 				}
 				if err := p.sample(&s); err != nil || s.Conns != conns {
 					b.Fatal(s.Conns, err)

@@ -166,6 +166,20 @@ func parseCounter(b []byte, head, key string) (int64, error) {
 	return NA, errProc
 }
 
+// parseLastPID returns the pid that was given out last, the fifth field of /proc/loadavg. Threads
+// get pids too.
+func parseLastPID(b []byte) (int64, error) {
+	var cell []byte
+	for range 5 {
+		cell, b = nextField(b)
+	}
+	pid, err := parseDecimal(cell, 0)
+	if err != nil {
+		return NA, errProc
+	}
+	return pid, nil
+}
+
 // tcpCounters are those of /proc/net/snmp that tell whether TCP connections of this network
 // namespace have come or gone: RFC 4022's tcpActiveOpens, tcpPassiveOpens, tcpCurrEstab and tcpInSegs.
 type tcpCounters struct {

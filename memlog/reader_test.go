@@ -45,7 +45,7 @@ func TestReaderReadsTheSeedsLog(t *testing.T) {
 		t.Errorf("last row is %+v", last)
 	}
 	if last.Elapsed >= 0 || last.Anon >= 0 || last.PSS >= 0 || last.Slab >= 0 || last.SockBuf >= 0 ||
-		last.FDs >= 0 || last.CPU >= 0 || last.Threads >= 0 {
+		last.FDs >= 0 || last.CPU >= 0 || last.Threads >= 0 || last.Procs >= 0 {
 		t.Errorf("columns that the seed does not have are not NA: %+v", last)
 	}
 }

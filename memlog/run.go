@@ -13,27 +13,30 @@ import (
 
 // Config says what Run logs, when and where to.
 type Config struct {
-	Target   Target
-	Interval time.Duration // between two samples; positive
-	Duration time.Duration // the last sample is due at or before it; 0 is until ctx ends
-	Follow   bool          // log Target to its end, which is then a good end, also of a Target that could come back
-	Path     string        // the log, appended to; empty is none
-	Out      io.Writer     // gets the same lines as they are written; nil is none
-	Version  string        // of the program, for the log's header
+	Target     Target
+	Alone      bool          // log the target without its descendants
+	PerProcess bool          // give each process columns of its own behind the sums
+	Interval   time.Duration // between two samples; positive
+	Duration   time.Duration // the last sample is due at or before it; 0 is until ctx ends
+	Follow     bool          // log Target to its end, which is then a good end, also of a Target that could come back
+	Path       string        // the log, appended to; empty is none
+	Out        io.Writer     // gets the same lines as they are written; nil is none
+	Version    string        // of the program, for the log's header
 }
 
 // watchInterval is how often Run looks between two samples whether the target is still
 // there, or whether it has come back.
 const watchInterval = time.Second
 
-// Run logs the target's memory, and what happens to the target, until the log is complete.
+// Run logs the memory of the target and its descendants, and what happens to them, until the log is
+// complete.
 //
 // The first sample is taken at once, the others at whole multiples of Interval after it. A
 // sample that falls due while an earlier one is still being taken is left out and noted;
 // what it costs to sample moves no later sample.
 //
 // Run returns nil when Duration is over, when ctx ends and Duration is 0, and when the
-// target of a Follow ends. The log then ends in a note that says so, as it does with every
+// last target of a Follow ends. The log then ends in a note that says so, as it does with every
 // other end but that of a log that cannot be written.
 func Run(ctx context.Context, c Config) error {
 	if c.Interval <= 0 || c.Duration < 0 {
@@ -43,8 +46,8 @@ func Run(ctx context.Context, c Config) error {
 	l := loop{
 		Config:   c,
 		schedule: pace.Every(c.Interval),
-		find:     func() (process, error) { return c.Target.find(self) },
-		open:     func(p process) (prober, error) { return openProbe(p) },
+		find:     func() ([]process, error) { return c.Target.find(self) },
+		open:     func(targets []process) (prober, error) { return openProbe(targets, c.Alone) },
 	}
 	if err := l.attach(); err != nil {
 		if errors.Is(err, ErrNoTarget) && c.Target.Port != 0 { // told here, as it takes a look into every process
@@ -70,14 +73,14 @@ func Run(ctx context.Context, c Config) error {
 }
 
 // find looks for the target in the system's process table.
-func (t Target) find(self int) (process, error) {
+func (t Target) find(self int) ([]process, error) {
 	table, unseen, err := processes(t.Port)
 	if err != nil {
-		return process{}, err
+		return nil, err
 	}
-	p, err := t.choose(table, self)
+	targets, err := t.choose(table, self)
 	if err != nil && unseen {
 		err = fmt.Errorf("%w\nsomebody does listen there whom memlog may not look into: run it as root", err)
 	}
-	return p, err
+	return targets, err
 }

@@ -23,6 +23,9 @@ const (
 	diagAnswerLen  = 72                       // struct inet_diag_msg, attributes behind it
 	tcpDiagGetSock = 18                       // TCPDIAG_GETSOCK
 	diagBufLen     = 32 << 10                 // the kernel fills at most this much at a time
+
+	diagReqBytecode = 1    // INET_DIAG_REQ_BYTECODE
+	maxDiagPorts    = 2000 // an attribute has at most 64 KB
 )
 
 // Bits of a request's state mask: 1 << the state's number in net/tcp_states.h.
@@ -40,6 +43,7 @@ var errNetlink = errors.New("memlog: sock_diag: malformed answer")
 type sockDiag struct {
 	fd  int
 	seq uint32
+	req []byte
 	buf []byte
 }
 
@@ -68,12 +72,12 @@ type endpoint struct {
 }
 
 // dump calls each for every TCP socket of this network namespace that is in one of the states
-// on the local port; port 0 is every port. After an error the socket is not to be used again.
-func (d *sockDiag) dump(states uint32, port uint16, each func(diagSocket)) error {
+// on one of the local ports, which are sorted; none is every port. If the ports are too many for
+// a request it calls each for others too. After an error the socket is not to be used again.
+func (d *sockDiag) dump(states uint32, ports []uint16, each func(diagSocket)) error {
 	d.seq++
-	var req [diagRequestLen]byte
-	encodeDiagRequest(&req, d.seq, states, port)
-	if err := unix.Sendto(d.fd, req[:], 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	d.req = appendDiagRequest(d.req[:0], d.seq, states, ports)
+	if err := unix.Sendto(d.fd, d.req, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("memlog: sock_diag: %w", os.NewSyscallError("sendto", err))
 	}
 	for {
@@ -90,16 +94,27 @@ func (d *sockDiag) dump(states uint32, port uint16, each func(diagSocket)) error
 	}
 }
 
-// encodeDiagRequest writes struct nlmsghdr and struct inet_diag_req. What stays zero asks for
-// every family, every address and no attributes.
-func encodeDiagRequest(b *[diagRequestLen]byte, seq, states uint32, port uint16) {
+// appendDiagRequest appends struct nlmsghdr and struct inet_diag_req. What stays zero asks for
+// every family, every address and no attributes. A single port is a field of the request; for
+// several there is a program behind it, which the kernel runs for each socket.
+func appendDiagRequest(b []byte, seq, states uint32, ports []uint16) []byte {
 	ne := binary.NativeEndian
-	ne.PutUint32(b[0:], diagRequestLen)
-	ne.PutUint16(b[4:], tcpDiagGetSock)
-	ne.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	ne.PutUint32(b[8:], seq)
-	binary.BigEndian.PutUint16(b[20:], port) // id.idiag_sport
-	ne.PutUint32(b[68:], states)             // idiag_states
+	var req [diagRequestLen]byte
+	ne.PutUint16(req[4:], tcpDiagGetSock)
+	ne.PutUint16(req[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	ne.PutUint32(req[8:], seq)
+	ne.PutUint32(req[68:], states) // idiag_states
+	if len(ports) == 1 {
+		binary.BigEndian.PutUint16(req[20:], ports[0]) // id.idiag_sport
+	}
+	b = append(b, req[:]...)
+	if len(ports) > 1 && len(ports) <= maxDiagPorts {
+		b = ne.AppendUint16(b, uint16(unix.SizeofNlAttr+portProgramLen(len(ports))))
+		b = ne.AppendUint16(b, diagReqBytecode)
+		b = appendPortProgram(b, ports, 0)
+	}
+	ne.PutUint32(b, uint32(len(b))) // nlmsg_len
+	return b
 }
 
 // walkDiag goes through the messages of one read. done is true behind the dump's last message.

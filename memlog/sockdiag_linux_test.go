@@ -9,9 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestEncodeDiagRequest(t *testing.T) {
-	var got [diagRequestLen]byte
-	encodeDiagRequest(&got, 7, stateEstablished, 8000)
+func TestAppendDiagRequest(t *testing.T) {
+	got := appendDiagRequest(nil, 7, stateEstablished, []uint16{8000})
 	ne := binary.NativeEndian
 	var want bytes.Buffer
 	for _, v := range []any{
@@ -25,7 +24,7 @@ func TestEncodeDiagRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !bytes.Equal(got[:], want.Bytes()) {
+	if !bytes.Equal(got, want.Bytes()) {
 		t.Errorf("request is\n% x\nwant\n% x", got, want.Bytes())
 	}
 }

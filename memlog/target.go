@@ -10,13 +10,14 @@ import (
 	"strings"
 )
 
-// A Target says which process to log. At most one of its fields is set; the zero Target is
-// the running `cometctl serve`.
+// A Target says which process to log, or which. At most one of its fields is set; the zero
+// Target is the running `cometctl serve`.
 //
-// A PID is one process, with one life. The others describe a process: when it ends, the
-// next one that fits the description continues the log.
+// A pid is one process, with one life. The others describe a process: when it ends, the
+// next one that fits the description continues the log. Of several that fit, such as a
+// master and its workers, who share a port, it is the one from whom all others descend.
 type Target struct {
-	PID  int            // this process
+	PIDs []int          // these processes
 	Port int            // whoever listens on this TCP port
 	Name *regexp.Regexp // whose command line matches, as with pgrep -f; never a memlog
 }
@@ -54,8 +55,8 @@ func (p process) String() string {
 // String says in words what t looks for.
 func (t Target) String() string {
 	switch {
-	case t.PID != 0:
-		return fmt.Sprintf("pid %d", t.PID)
+	case len(t.PIDs) > 0:
+		return "pid " + numbers(t.PIDs)
 	case t.Port != 0:
 		return fmt.Sprintf("a process that listens on TCP port %d", t.Port)
 	case t.Name != nil:
@@ -67,8 +68,8 @@ func (t Target) String() string {
 // fits reports whether p is what t looks for.
 func (t Target) fits(p process) bool {
 	switch {
-	case t.PID != 0:
-		return p.pid == t.PID
+	case len(t.PIDs) > 0:
+		return slices.Contains(t.PIDs, p.pid)
 	case t.Port != 0:
 		return slices.Contains(p.ports, t.Port)
 	case t.Name != nil:
@@ -87,10 +88,10 @@ func (p process) isCometctl(command string) bool {
 	return strings.HasPrefix(base, "cometctl") && p.args[1] == command
 }
 
-// choose finds the one process in the table that t means. self is the caller's pid: a Name
-// does not mean it or its ancestors, the shell and make and ssh whose command lines hold the
-// pattern too.
-func (t Target) choose(table []process, self int) (process, error) {
+// choose finds the process in the table that t means, or all that its PIDs name. self is the
+// caller's pid: a Name does not mean it or its ancestors, the shell and make and ssh whose
+// command lines hold the pattern too.
+func (t Target) choose(table []process, self int) ([]process, error) {
 	kin := ancestry(table, self)
 	var fit []process
 	for _, p := range table {
@@ -98,23 +99,54 @@ func (t Target) choose(table []process, self int) (process, error) {
 			fit = append(fit, p)
 		}
 	}
-	switch len(fit) {
-	case 1:
-		return fit[0], nil
-	case 0:
-		return process{}, fmt.Errorf("memlog: %w: looked for %s%s", ErrNoTarget, t, t.sawInstead(table, kin))
+	if len(t.PIDs) > 0 {
+		return t.all(fit, len(table))
 	}
-	return process{}, fmt.Errorf("memlog: %w fits, choose with --pid: looked for %s and saw%s", ErrSeveral, t, list(fit))
+	if len(fit) == 0 {
+		return nil, fmt.Errorf("memlog: %w: looked for %s%s", ErrNoTarget, t, t.sawInstead(table, kin))
+	}
+	if p, ok := head(fit, table); ok {
+		return []process{p}, nil
+	}
+	return nil, fmt.Errorf("memlog: %w fits, choose with --pid: looked for %s and saw%s", ErrSeveral, t, list(fit))
 }
 
-// ancestry returns self, its parent, its parent's parent and so on.
-func ancestry(table []process, self int) map[int]bool {
+// all demands that each of the PIDs is among the processes that were found.
+func (t Target) all(found []process, of int) ([]process, error) {
+	var missing []int
+	for _, pid := range t.PIDs {
+		if !slices.ContainsFunc(found, func(p process) bool { return p.pid == pid }) {
+			missing = append(missing, pid)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("memlog: %w: looked for pid %s among %d processes", ErrNoTarget, numbers(missing), of)
+	}
+	return found, nil
+}
+
+// head finds the one of the group from whom all others descend.
+func head(group, table []process) (process, bool) {
+	lines := make([]map[int]bool, len(group))
+	for i, p := range group {
+		lines[i] = ancestry(table, p.pid)
+	}
+	for _, p := range group {
+		if !slices.ContainsFunc(lines, func(line map[int]bool) bool { return !line[p.pid] }) {
+			return p, true
+		}
+	}
+	return process{}, false
+}
+
+// ancestry returns pid, its parent, its parent's parent and so on.
+func ancestry(table []process, of int) map[int]bool {
 	parent := make(map[int]int, len(table))
 	for _, p := range table {
 		parent[p.pid] = p.ppid
 	}
 	kin := map[int]bool{}
-	for pid := self; pid > 0 && !kin[pid]; pid = parent[pid] {
+	for pid := of; pid > 0 && !kin[pid]; pid = parent[pid] {
 		kin[pid] = true
 	}
 	return kin
@@ -122,9 +154,6 @@ func ancestry(table []process, self int) map[int]bool {
 
 // sawInstead lists the processes that could have been meant, the youngest first.
 func (t Target) sawInstead(table []process, kin map[int]bool) string {
-	if t.PID != 0 {
-		return fmt.Sprintf(" among %d processes", len(table))
-	}
 	if t.Port != 0 {
 		return "" // Run tells who listens where
 	}
@@ -135,7 +164,7 @@ func (t Target) sawInstead(table []process, kin map[int]bool) string {
 		}
 	}
 	hint := "; saw"
-	if t == (Target{}) {
+	if t.Name == nil {
 		hint = " (--pid, --port and --name name another program); saw"
 	}
 	if len(others) == 0 {
@@ -160,8 +189,27 @@ func listeners(table []process) string {
 	}
 	slices.SortFunc(all, func(a, b process) int { return cmp.Or(a.ports[0]-b.ports[0], a.pid-b.pid) })
 	return "; there are" + listOf(all, func(p process) string {
-		return fmt.Sprintf("port %s: %v", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(p.ports)), ", "), "[]"), p)
+		return fmt.Sprintf("port %s: %v", numbers(p.ports), p)
 	})
+}
+
+// numbers writes numbers as people do: "80, 443".
+func numbers(ns []int) string {
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(ns)), ", "), "[]")
+}
+
+// names writes a few processes on one line.
+func names(ps []process) string {
+	const most = 5
+	var texts []string
+	for i, p := range ps {
+		if i == most {
+			texts = append(texts, fmt.Sprintf("%d more", len(ps)-most))
+			break
+		}
+		texts = append(texts, p.String())
+	}
+	return strings.Join(texts, ", ")
 }
 
 // list prints processes one a line, ten at most.

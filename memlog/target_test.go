@@ -17,6 +17,11 @@ var table = []process{
 	{pid: 201, ppid: 1, args: []string{"erl", "-sname", "n2"}},
 	{pid: 300, ppid: 1, args: []string{"/opt/bin/cometctl-v2", "serve", "--listen", ":80"}},
 	{pid: 301, ppid: 1, args: []string{"cometctl", "flood", "serve"}},
+	{pid: 310, ppid: 300, args: []string{"/opt/bin/cometctl-v2", "serve-worker", "--index", "0"}, ports: []int{80}},
+	{pid: 400, ppid: 1, args: []string{"nginx: master process"}, ports: []int{443}},
+	{pid: 401, ppid: 400, args: []string{"nginx: cache manager"}},
+	{pid: 402, ppid: 400, args: []string{"nginx: worker process"}, ports: []int{443}},
+	{pid: 403, ppid: 401, args: []string{"nginx: worker process"}, ports: []int{443}}, // a grandchild
 }
 
 func TestChoose(t *testing.T) {
@@ -28,21 +33,25 @@ func TestChoose(t *testing.T) {
 		err    error // and which
 		says   []string
 	}{
-		{"pid", Target{PID: 201}, 201, nil, nil},
-		{"pid of its own parent", Target{PID: 100}, 100, nil, nil},
-		{"no such pid", Target{PID: 999999}, 0, ErrNoTarget, []string{"pid 999999", "9 processes"}},
+		{"pid", Target{PIDs: []int{201}}, 201, nil, nil},
+		{"pid of its own parent", Target{PIDs: []int{100}}, 100, nil, nil},
+		{"no such pid", Target{PIDs: []int{999999}}, 0, ErrNoTarget, []string{"pid 999999", "14 processes"}},
 		{"name, not the shell that asks for it", name("name n1"), 200, nil, nil},
 		{"several", name("^erl"), 0, ErrSeveral, []string{"--pid", "^erl", "pid 200 (erl -sname n1)", "pid 201 (erl -sname n2)"}},
-		{"no such name", name("nginx"), 0, ErrNoTarget, []string{`"nginx"`, "pid 301 (cometctl flood serve)", "pid 200 (erl -sname n1)"}},
+		{"no such name", name("haproxy"), 0, ErrNoTarget, []string{`"haproxy"`, "pid 301 (cometctl flood serve)", "pid 200 (erl -sname n1)"}},
 		{"a name that everything matches is not a kernel thread", name("^$"), 0, ErrNoTarget, nil},
 		{"port", Target{Port: 8000}, 200, nil, nil},
-		{"serve", Target{}, 300, nil, nil},
+		{"serve, not its workers", Target{}, 300, nil, nil},
+		{"a group that shares a port", Target{Port: 443}, 400, nil, nil},
+		{"a group by its name", name("^nginx"), 400, nil, nil},
+		{"workers without their master", name("worker process$"), 0, ErrSeveral, []string{"pid 402", "pid 403"}},
+		{"one of them", Target{PIDs: []int{402}}, 402, nil, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := tt.target.choose(table, 101)
-			if p.pid != tt.pid || !errors.Is(err, tt.err) {
-				t.Errorf("got pid %d, error %v; want %d, %v", p.pid, err, tt.pid, tt.err)
+			ps, err := tt.target.choose(table, 101)
+			if len(ps) > 1 || len(ps) == 1 && ps[0].pid != tt.pid || len(ps) == 0 && tt.pid != 0 || !errors.Is(err, tt.err) {
+				t.Errorf("got %v, error %v; want pid %d, %v", ps, err, tt.pid, tt.err)
 			}
 			for _, s := range tt.says {
 				if !strings.Contains(err.Error(), s) {
@@ -50,6 +59,17 @@ func TestChoose(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestChooseSeveralPIDs(t *testing.T) {
+	ps, err := Target{PIDs: []int{402, 200, 402}}.choose(table, 101)
+	if err != nil || len(ps) != 2 || ps[0].pid != 200 || ps[1].pid != 402 {
+		t.Errorf("got %v, %v", ps, err)
+	}
+	_, err = Target{PIDs: []int{402, 888888, 200, 999999}}.choose(table, 101)
+	if !errors.Is(err, ErrNoTarget) || !strings.Contains(err.Error(), "looked for pid 888888, 999999 among") {
+		t.Errorf("two that are not there: %v", err)
 	}
 }
 

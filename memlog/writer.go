@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,6 +22,9 @@ type Writer struct {
 	buf  []byte
 	last Sample // what the next note's time and RSS columns show
 	torn bool   // the last write stopped in the middle of a line
+
+	members []memberSample // who has columns of its own, behind the fixed ones
+	named   []int          // whose columns the last columns line names
 }
 
 // NewWriter returns a Writer that appends to w.
@@ -54,11 +58,21 @@ func openLog(path string) (*Writer, *os.File, error) {
 // too; it is for the notes that come before the first row.
 func (w *Writer) Observe(s *Sample) { w.last = *s }
 
+// observeMembers gives the rows to come columns for each of these members, behind the fixed ones.
+// The slice and what it points to are read by Header and Write, until the next call.
+func (w *Writer) observeMembers(members []memberSample) { w.members = members }
+
 // Header writes the two notes that a log, and each later part of an appended log, starts
 // with: about, which says what is logged, and the names of the columns.
 func (w *Writer) Header(about string) error {
 	w.begin()
 	w.appendNote(about)
+	w.appendColumns()
+	return w.flush()
+}
+
+// appendColumns appends the line that names the columns of the rows after it.
+func (w *Writer) appendColumns() {
 	w.buf = append(w.buf, columnsMark...)
 	for i := range columns {
 		if i > 0 {
@@ -66,8 +80,19 @@ func (w *Writer) Header(about string) error {
 		}
 		w.buf = append(w.buf, columns[i].name...)
 	}
+	w.named = w.named[:0]
+	for _, m := range w.members {
+		w.named = append(w.named, m.pid)
+		for i := range columns {
+			if columns[i].each {
+				w.buf = append(w.buf, ' ')
+				w.buf = append(w.buf, columns[i].name...)
+				w.buf = append(w.buf, ':')
+				w.buf = strconv.AppendInt(w.buf, int64(m.pid), 10)
+			}
+		}
+	}
 	w.endNote()
-	return w.flush()
 }
 
 // Note writes one line that starts with '#'. Control characters in text become spaces.
@@ -77,15 +102,27 @@ func (w *Writer) Note(text string) error {
 	return w.flush()
 }
 
-// Write writes one row.
+// Write writes one row, and before it the names of the columns where the members are others than
+// those of the row before.
 func (w *Writer) Write(s *Sample) error {
 	w.last = *s
 	w.begin()
+	if !slices.EqualFunc(w.named, w.members, func(pid int, m memberSample) bool { return pid == m.pid }) {
+		w.appendColumns()
+	}
 	for i := range columns {
 		if i > 0 {
 			w.buf = append(w.buf, '\t')
 		}
 		w.buf = columns[i].append(w.buf, s)
+	}
+	for _, m := range w.members {
+		for i := range columns {
+			if columns[i].each {
+				w.buf = append(w.buf, '\t')
+				w.buf = columns[i].append(w.buf, m.Sample)
+			}
+		}
 	}
 	w.buf = append(w.buf, '\n')
 	return w.flush()

@@ -31,7 +31,7 @@ func randomSample(rnd *rand.Rand) Sample {
 	}
 	return Sample{
 		Time: time.Unix(rnd.Int64N(maxEpoch+1), 0), RSS: n(), Conns: n(), Elapsed: d(), Anon: n(), PSS: n(),
-		Slab: n(), SockBuf: n(), FDs: n(), CPU: d(), Threads: n(),
+		Slab: n(), SockBuf: n(), FDs: n(), CPU: d(), Threads: n(), Procs: n(),
 	}
 }
 

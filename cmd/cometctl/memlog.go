@@ -14,41 +14,52 @@ import (
 
 // memlogOptions are the flags of memlog.
 type memlogOptions struct {
-	pid, port          int
+	pids               []int
+	port               int
 	name, output       string
 	interval, duration time.Duration
 	follow             bool
+	alone, perProcess  bool
 }
 
 func newMemlogCmd(s streams) *cobra.Command {
 	var o memlogOptions
 	cmd := &cobra.Command{
 		Use:   "memlog",
-		Short: "Log a process's memory and connections, a row a minute",
+		Short: "Log the memory and connections of a process and its descendants, a row a minute",
 		Long: `memlog appends a row to the memory log at every interval and prints it, as the
 article's loop of netstat, ps and tee did: date, epoch seconds, RSS in KB, established
 connections, and then elapsed seconds, anonymous RSS, PSS, kernel memory of sockets,
-descriptors, processor seconds and threads. 'cometctl plot' draws it.
+descriptors, processor seconds, threads and processes. 'cometctl plot' draws it.
 
 The connections are the established ones on the TCP ports that the target listens on. A
 cell is empty where something cannot be had; a line that starts with # says why.
 
-Without --pid, --port or --name the target is the running 'cometctl serve'. When a target
-ends, that is written down. One named by --pid ends the log, with exit code 1; otherwise
-memlog waits for the next process that fits, and goes on with it. With --follow every
-target's end is the log's good end, with exit code 0.
+A row is the sum over a family: the target and all its descendants, those that come later
+too. Who starts and who ends is written down. Connections on a port that several of them
+share count once. RSS counts a page as often as it is mapped, PSS in all once. --alone
+logs the target without its descendants; --per-process adds columns for each process,
+such as rss_kb:4711.
 
-A log is of one process. Servers like nginx are a group that shares a port, master and
-workers: --port then lists them, and --pid logs one of them. A worker's pid counts the
-connections on the ports that it has open, so those of its siblings too.`,
+Without --pid, --port or --name the target is the running 'cometctl serve'. Where several
+processes fit, and all descend from one of them, as with nginx's master and workers, it is
+that one. --pid may name several, whose families are added up.
+
+When a target ends, that is written down. If it was the last of those named by --pid, it
+ends the log; with others left the log goes on without it. Either has exit code 1 in the
+end. Otherwise memlog waits for the next process that fits, and goes on with it. With
+--follow every target's end is a good end, with exit code 0.`,
 		Example: `  # the running cometctl serve, a row a minute into mochimem.log, until Ctrl-C
   cometctl memlog
 
   # ten seconds, a row each second: 11 rows
   cometctl memlog --interval 1s --duration 10s
 
-  # whoever listens on port 8000, through restarts
-  cometctl memlog --port 8000
+  # whoever listens on port 8000, through restarts, and each of its processes for itself
+  cometctl memlog --port 8000 --per-process
+
+  # several servers, added up
+  cometctl memlog --pid 6300,6305 --pid 6310
 
   # the article's server, printed only
   cometctl memlog --name 'name n1' -o -`,
@@ -61,9 +72,11 @@ connections on the ports that it has open, so those of its siblings too.`,
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.pid, "pid", 0, "log the process with this pid")
+	f.IntSliceVar(&o.pids, "pid", nil, "log the process with this `pid`; several are separated by commas, or by giving it again")
 	f.IntVar(&o.port, "port", 0, "log the process that listens on this TCP port")
 	f.StringVar(&o.name, "name", "", "log the process whose command line matches this regular `pattern`, as pgrep -f")
+	f.BoolVar(&o.alone, "alone", false, "log the target without its descendants")
+	f.BoolVar(&o.perProcess, "per-process", false, "add columns for each process")
 	f.DurationVar(&o.interval, "interval", time.Minute, "time between two rows")
 	f.DurationVar(&o.duration, "duration", 0, "end after the last row that is due by then; 0 is never")
 	f.StringVarP(&o.output, "output", "o", "mochimem.log", "log to append to, each row is printed too; - is printed only")
@@ -78,14 +91,17 @@ func (o memlogOptions) check(changed func(flag string) bool) error {
 		return fmt.Errorf("--interval %v: give a time of more than zero, such as 60s", o.interval)
 	case o.duration < 0:
 		return fmt.Errorf("--duration %v: give a time of more than zero, or 0 to go on until Ctrl-C", o.duration)
-	case changed("pid") && o.pid < 1:
-		return fmt.Errorf("--pid %d: a pid is a number of 1 or more", o.pid)
 	case changed("port") && (o.port < 1 || o.port > 65535):
 		return fmt.Errorf("--port %d: a port is a number from 1 to 65535", o.port)
 	case changed("name") && o.name == "":
 		return errors.New("--name \"\" matches every process; give a part of the command line")
 	case o.output == "":
 		return errors.New("--output \"\": give the name of a file, or - to print only")
+	}
+	for _, pid := range o.pids {
+		if pid < 1 {
+			return fmt.Errorf("--pid %d: a pid is a number of 1 or more", pid)
+		}
 	}
 	if _, err := regexp.Compile(o.name); err != nil {
 		return fmt.Errorf("--name %q: %w", o.name, err)
@@ -96,13 +112,15 @@ func (o memlogOptions) check(changed func(flag string) bool) error {
 // runMemlog logs; the options are checked.
 func runMemlog(ctx context.Context, s streams, o memlogOptions) error {
 	cfg := memlog.Config{
-		Target:   memlog.Target{PID: o.pid, Port: o.port},
-		Interval: o.interval,
-		Duration: o.duration,
-		Follow:   o.follow,
-		Path:     o.output,
-		Out:      s.out,
-		Version:  version(),
+		Target:     memlog.Target{PIDs: o.pids, Port: o.port},
+		Alone:      o.alone,
+		PerProcess: o.perProcess,
+		Interval:   o.interval,
+		Duration:   o.duration,
+		Follow:     o.follow,
+		Path:       o.output,
+		Out:        s.out,
+		Version:    version(),
 	}
 	if o.name != "" {
 		cfg.Target.Name = regexp.MustCompile(o.name)

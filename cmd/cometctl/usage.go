@@ -56,6 +56,7 @@ func flagError(_ *cobra.Command, err error) error {
 		"duration": "a time with its unit, such as 10ms, 60s or 24h",
 		"float64":  "a number",
 		"int":      "a whole number",
+		"intSlice": "a whole number, or several separated by commas",
 		"uint64":   "a whole number of 0 or more",
 	}[f.Value.Type()]
 	if !ok {

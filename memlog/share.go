@@ -1,0 +1,23 @@
+package memlog
+
+import (
+	"errors"
+	"time"
+)
+
+// A share keeps work that grows with what is measured from taking more than a tenth of the time:
+// after work that took T the next is due 10*T later, whatever the interval. A million
+// connections take the kernel a second to count.
+type share struct {
+	end  time.Time // of the last work
+	took time.Duration
+}
+
+// errShare says why there is no count.
+var errShare = errors.New("to count takes so long that it is only done in a tenth of the time; these rows are between two counts")
+
+// due reports whether the next work may start now.
+func (s share) due(now time.Time) bool { return now.Sub(s.end) >= 10*s.took }
+
+// spent says that work was done.
+func (s *share) spent(from, to time.Time) { s.end, s.took = to, to.Sub(from) }
