@@ -9,9 +9,11 @@ import (
 // Sample is one reading of the server, as Summarize needs it. Sizes are in bytes.
 type Sample struct {
 	Time   time.Time
-	RSS    int64
+	RSS    int64 // of all its processes together
+	PSS    int64 // the same with shared pages divided among those that share them; negative: not known
 	Kernel int64 // slab and buffers of the whole machine's sockets; negative: not known
 	Conns  int64 // established connections; negative: not known
+	Procs  int64 // processes that the memory is of; negative: not known
 }
 
 // Span is a stretch of time that includes both its ends. The zero Span is one that never happened.
@@ -54,8 +56,9 @@ type FloodResult struct {
 	LatencyMS   *timing.Percentiles `json:"latency_ms"` // from due to received; nil: no stamp arrived
 }
 
-// Ledger is the server's account of the messages it took: for ids with one session each,
-// sent = delivered + offline + dropped + gone + pending.
+// Ledger is the server's account of the messages it took. The sum over all its nodes, and over generators that publish on
+// NATS themselves, is one too. For ids with one session each, and at rest,
+// sent + received = delivered + offline + dropped + gone + pending + forwarded + unpublished.
 type Ledger struct {
 	Sent      int64 `json:"sent"`
 	Delivered int64 `json:"delivered"` // written to the socket whole
@@ -63,7 +66,31 @@ type Ledger struct {
 	Dropped   int64 `json:"dropped"`   // met the policy for slow readers
 	Gone      int64 `json:"gone"`      // queued when the connection ended
 	Pending   int64 `json:"pending"`   // still queued
+
+	Forwarded   int64 `json:"forwarded"`   // taken by NATS for other nodes
+	Received    int64 `json:"received"`    // come from NATS
+	Unpublished int64 `json:"unpublished"` // no session here, and NATS not to be reached
+	Overrun     int64 `json:"overrun"`     // thrown away by NATS's limits for slow consumers before they were received
 }
+
+// Plus returns the account of both.
+func (l Ledger) Plus(m Ledger) Ledger {
+	l.Sent += m.Sent
+	l.Delivered += m.Delivered
+	l.Offline += m.Offline
+	l.Dropped += m.Dropped
+	l.Gone += m.Gone
+	l.Pending += m.Pending
+	l.Forwarded += m.Forwarded
+	l.Received += m.Received
+	l.Unpublished += m.Unpublished
+	l.Overrun += m.Overrun
+	return l
+}
+
+// Lost is what was lost in transit between the nodes: NATS took it, no node received it, and no limit threw it away. It
+// means something in the account of all nodes only, at rest. Negative: more was received than was given away.
+func (l Ledger) Lost() int64 { return l.Forwarded - l.Received - l.Overrun }
 
 // MsggenResult holds those keys of what `cometctl msggen --json` prints at its end that a summary is made of.
 type MsggenResult struct {
@@ -93,6 +120,8 @@ type Evidence struct {
 	// Ledger is the server's at the end of the run, from its /stats. Nil takes msggen's, which was given out while messages
 	// may still have been pending.
 	Ledger *Ledger `json:"ledger"`
+	// Nodes is how many processes with a router the server consists of. With more than one, messages pass between them.
+	Nodes int64 `json:"nodes"`
 	// ClientHere tells that flood ran on the server's machine, so that its kernel holds both ends of every connection.
 	ClientHere bool `json:"client_here"`
 	Course

@@ -26,7 +26,8 @@ const rateReached = 0.99
 //
 //  1. a run that was cut short is inconclusive, whatever else was seen;
 //  2. a run fails when something broke, a connection could not be opened or ended early, a message is missing,
-//     duplicated, dropped, gone or offline, or less than 99 % of the asked rate was reached;
+//     duplicated, dropped, gone or offline, lost, overrun or unpublished between nodes, or less than 99 % of the asked
+//     rate was reached;
 //  3. where evidence is absent (no samples in a phase, no result of flood, no message sent) it is inconclusive;
 //  4. otherwise it passes.
 //
@@ -87,6 +88,15 @@ func findings(s Summary, e Evidence) []string {
 	}
 	if n := value(m.Gone); n > 0 {
 		say("%s lost the connection while still queued (gone).", count(n, "message"))
+	}
+	if n := value(m.Lost); n > 0 {
+		say("%s got lost in transit: taken by NATS, received by no node.", count(n, "message"))
+	}
+	if n := value(m.Overrun); n > 0 {
+		say("%s fell to NATS's limits for slow consumers (overrun).", count(n, "message"))
+	}
+	if n := value(m.Unpublished); n > 0 {
+		say("%s for another node could not be given to NATS (unpublished).", count(n, "message"))
 	}
 	if r := s.Rate; r.Achieved != nil && value(m.Sent) > 0 && *r.Achieved < rateReached*r.Asked {
 		say("The generator sent %s messages/s, %.1f %% of the %s/s asked.",

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,67 @@ func TestSummarize(t *testing.T) {
 	}
 }
 
+// manyNodes is a good run of four nodes whose memory log has PSS: half of it is shared.
+func manyNodes() Evidence {
+	e := goodEvidence()
+	e.Nodes = 4
+	e.Ledger = &Ledger{Sent: 60_000, Forwarded: 60_000, Received: 60_000, Delivered: 60_000}
+	for i := range e.Samples {
+		s := &e.Samples[i]
+		s.PSS, s.Procs = s.RSS/2, 4
+		if i%2 == 1 {
+			s.PSS = -1 // it is not in every row
+		}
+	}
+	return e
+}
+
+func TestSummarizeManyNodes(t *testing.T) {
+	s := Summarize(manyNodes())
+	m := s.Memory
+	if s.Nodes != 4 || *m.Processes != 4 || *m.BasePSS != 4_000_000 || *m.IdlePSS != 4_920_000 || *m.EndPSS != 5_170_000 || *m.PeakPSS != 5_170_000 {
+		t.Errorf("summary %+v", m)
+	}
+	if *m.UserPerConn != 92 {
+		t.Errorf("user bytes per connection %v, want those of PSS, 92", *m.UserPerConn)
+	}
+	e := manyNodes()
+	e.Nodes = 1
+	if got := *Summarize(e).Memory.UserPerConn; got != 184 {
+		t.Errorf("user bytes per connection of one process %v, want those of RSS, 184", got)
+	}
+	e = manyNodes()
+	for i := range 5 {
+		e.Samples[i].PSS = -1
+	}
+	if s := Summarize(e); *s.Memory.UserPerConn != 184 || s.Memory.BasePSS != nil {
+		t.Errorf("without PSS of the empty server: %v a connection, want that of RSS, 184", *s.Memory.UserPerConn)
+	}
+	e = manyNodes()
+	e.Ledger.Received, e.Ledger.Overrun = 59_990, 4
+	if m := Summarize(e).Messages; *m.Lost != 6 || *m.Overrun != 4 || *m.Unpublished != 0 {
+		t.Errorf("messages %+v", m)
+	}
+	if e.Ledger.Received = 70_000; *Summarize(e).Messages.Lost != 0 {
+		t.Error("what was received more than once is counted as lost")
+	}
+}
+
+func TestLedgerPlus(t *testing.T) {
+	var a, b Ledger
+	va, vb := reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem()
+	for i := range va.NumField() {
+		va.Field(i).SetInt(int64(i + 1))
+		vb.Field(i).SetInt(100)
+	}
+	sum := reflect.ValueOf(a.Plus(b))
+	for i := range sum.NumField() {
+		if got := sum.Field(i).Int(); got != int64(i+101) {
+			t.Errorf("%s is %d, want %d", sum.Type().Field(i).Name, got, i+101)
+		}
+	}
+}
+
 func TestSlopeOfAShortRun(t *testing.T) {
 	t0 := time.Unix(1_700_000_000, 0)
 	for n, known := range map[int]bool{3: false, 30: false, 31: true} {
@@ -144,6 +206,10 @@ func TestJudge(t *testing.T) {
 		{"lost by the server", func(e *Evidence) {
 			e.Flood.Messages, e.Ledger = 59_994, &Ledger{Sent: 60_000, Delivered: 59_994, Offline: 1, Dropped: 2, Gone: 3}
 		}, Fail, []string{"6 of 60,000 messages never", "1 message found nobody", "2 messages met a connection", "3 messages lost the connection"}},
+		{"lost between nodes", func(e *Evidence) {
+			e.Nodes, e.Flood.Messages = 3, 59_989
+			e.Ledger = &Ledger{Sent: 60_000, Forwarded: 59_999, Unpublished: 1, Received: 59_989, Delivered: 59_989, Overrun: 3}
+		}, Fail, []string{"11 of 60,000 messages never", "7 messages got lost in transit", "3 messages fell to NATS's limits", "1 message for another node could not"}},
 		{"almost the rate", func(e *Evidence) { e.Msggen.Rate = 990 }, Pass, []string{"All ", "All "}},
 		{"too slow", func(e *Evidence) { e.Msggen.Rate = 989.9 }, Fail, []string{"The generator sent 989.9 messages/s, 99.0 % of the 1,000/s asked."}},
 		{"as fast as it goes", func(e *Evidence) { e.Asked.Rate = 0 }, Pass, []string{"All ", "All "}},
@@ -212,11 +278,12 @@ func TestSummaryKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"conns":{"asked":0,"peak":null,"failed":null,"closed_early":null},` +
+	const want = `{"nodes":0,"conns":{"asked":0,"peak":null,"failed":null,"closed_early":null},` +
 		`"memory":{"base_rss_bytes":null,"idle_rss_bytes":null,"peak_rss_bytes":null,"end_rss_bytes":null,` +
+		`"base_pss_bytes":null,"idle_pss_bytes":null,"peak_pss_bytes":null,"end_pss_bytes":null,"processes":null,` +
 		`"user_bytes_per_conn":null,"kernel_bytes_per_conn":null,"slope_bytes_per_hour":null},` +
 		`"messages":{"sent":null,"delivered":null,"received":null,"offline":null,"dropped":null,"gone":null,` +
-		`"missing":null,"duplicated":null,"reordered":null},` +
+		`"lost":null,"overrun":null,"unpublished":null,"missing":null,"duplicated":null,"reordered":null},` +
 		`"latency_ms":{"p50":null,"p90":null,"p99":null,"p999":null,"max":null},` +
 		`"rate":{"asked":0,"achieved":null},"verdict":"inconclusive","reasons":[`
 	if !strings.HasPrefix(string(b), want) {
@@ -233,7 +300,9 @@ func TestTableGolden(t *testing.T) {
 	}
 	few := goodEvidence()
 	few.Asked.Conns, few.Flood.Asked, few.Flood.Open = 1_999, 1_999, 1_999
-	for name, e := range map[string]Evidence{"pass": goodEvidence(), "interrupted": bad, "few": few} {
+	nodes := manyNodes()
+	nodes.Ledger.Received, nodes.Ledger.Overrun, nodes.Ledger.Delivered, nodes.Flood.Messages = 59_990, 4, 59_990, 59_990
+	for name, e := range map[string]Evidence{"nodes": nodes, "pass": goodEvidence(), "interrupted": bad, "few": few} {
 		var out strings.Builder
 		if err := Table(&out, Summarize(e)); err != nil {
 			t.Fatal(err)

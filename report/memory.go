@@ -17,19 +17,21 @@ func summarizeMemory(e Evidence, conns int64) MemorySummary {
 	var m MemorySummary
 	all := e.Samples
 	rss := func(s Sample) int64 { return s.RSS }
+	pss := func(s Sample) int64 { return s.PSS }
 	kernel := func(s Sample) int64 { return s.Kernel }
 
 	m.BaseRSS = medianWithin(all, e.Phases.Empty, rss)
 	m.IdleRSS = medianWithin(all, e.Phases.Idle, rss)
-	for _, s := range all {
-		if m.PeakRSS == nil || s.RSS > *m.PeakRSS {
-			m.PeakRSS = new(s.RSS)
-		}
-		if e.Phases.Traffic.Contains(s.Time) {
-			m.EndRSS = new(s.RSS)
-		}
-	}
+	m.PeakRSS, m.EndRSS = peakAndEnd(all, e.Phases.Traffic, rss)
+	m.BasePSS = medianWithin(all, e.Phases.Empty, pss)
+	m.IdlePSS = medianWithin(all, e.Phases.Idle, pss)
+	m.PeakPSS, m.EndPSS = peakAndEnd(all, e.Phases.Traffic, pss)
+	m.Processes = medianWithin(all, e.Phases.Idle, func(s Sample) int64 { return s.Procs })
 	m.UserPerConn = perConn(m.BaseRSS, m.IdleRSS, conns)
+	if e.Nodes > 1 && m.BasePSS != nil && m.IdlePSS != nil {
+		// The nodes share the pages of one program, which RSS would count anew for each that touches one.
+		m.UserPerConn = perConn(m.BasePSS, m.IdlePSS, conns)
+	}
 	ends := conns
 	if e.ClientHere {
 		ends *= 2
@@ -41,6 +43,23 @@ func summarizeMemory(e Evidence, conns int64) MemorySummary {
 	}
 	m.SlopePerHour = slopePerHour(all, e.Phases.Traffic)
 	return m
+}
+
+// peakAndEnd are the highest value of a column and the last one within a span; nil if it has none.
+func peakAndEnd(all []Sample, span Span, column func(Sample) int64) (peak, end *int64) {
+	for _, s := range all {
+		x := column(s)
+		if x < 0 {
+			continue
+		}
+		if peak == nil || x > *peak {
+			peak = new(x)
+		}
+		if span.Contains(s.Time) {
+			end = new(x)
+		}
+	}
+	return peak, end
 }
 
 func perConn(base, idle *int64, n int64) *float64 {

@@ -3,6 +3,7 @@ package report
 // Summary is what summary.json holds. A nil pointer is a number that could not be had; it is null in the file and a dash in
 // the table, never a zero that looks like a measurement.
 type Summary struct {
+	Nodes     int64          `json:"nodes"` // processes with a router that the server consists of
 	Conns     ConnSummary    `json:"conns"`
 	Memory    MemorySummary  `json:"memory"`
 	Messages  MessageSummary `json:"messages"`
@@ -20,14 +21,22 @@ type ConnSummary struct {
 	ClosedEarly *int64 `json:"closed_early"`
 }
 
-// MemorySummary compares the server's memory between the phases of a run.
+// MemorySummary compares the server's memory between the phases of a run, of all its processes together. PSS counts a page
+// that several processes share once in all; RSS counts it once for each.
 type MemorySummary struct {
 	BaseRSS *int64 `json:"base_rss_bytes"` // median while the server was empty
 	IdleRSS *int64 `json:"idle_rss_bytes"` // median of the idle plateau
 	PeakRSS *int64 `json:"peak_rss_bytes"` // highest of all samples
 	EndRSS  *int64 `json:"end_rss_bytes"`  // last sample of the traffic, all connections still open
 
-	// UserPerConn is (idle - base) RSS per open connection.
+	BasePSS   *int64 `json:"base_pss_bytes"` // as with RSS, of the samples that have it
+	IdlePSS   *int64 `json:"idle_pss_bytes"`
+	PeakPSS   *int64 `json:"peak_pss_bytes"`
+	EndPSS    *int64 `json:"end_pss_bytes"`
+	Processes *int64 `json:"processes"` // that all this is of, on the idle plateau
+
+	// UserPerConn is (idle - base) per open connection: of PSS where the server has several nodes and PSS is known in both
+	// phases, otherwise of RSS.
 	UserPerConn *float64 `json:"user_bytes_per_conn"`
 	// KernelPerConn is the growth of the kernel's socket memory from base to idle, per open connection and for the server's
 	// end alone: where the client runs on the same machine, half of what a connection cost its kernel. The samples are the
@@ -46,6 +55,11 @@ type MessageSummary struct {
 	Offline   *int64 `json:"offline"`
 	Dropped   *int64 `json:"dropped"`
 	Gone      *int64 `json:"gone"`
+	// With several nodes: what got lost on NATS between them, what its limits for slow consumers threw away, and what could
+	// not be given to it.
+	Lost        *int64 `json:"lost"`
+	Overrun     *int64 `json:"overrun"`
+	Unpublished *int64 `json:"unpublished"`
 	// Missing are the messages that were sent and never received, whether the server's ledger explains them or not.
 	Missing    *int64 `json:"missing"`
 	Duplicated *int64 `json:"duplicated"`
@@ -70,6 +84,7 @@ type RateSummary struct {
 // Summarize computes every figure of a Summary, and judges it.
 func Summarize(e Evidence) Summary {
 	s := Summary{
+		Nodes: e.Nodes,
 		Conns: ConnSummary{Asked: e.Asked.Conns},
 		Rate:  RateSummary{Asked: e.Asked.Rate},
 	}
@@ -113,6 +128,7 @@ func summarizeMessages(e Evidence) MessageSummary {
 	if ledger != nil {
 		m.Delivered, m.Offline = new(ledger.Delivered), new(ledger.Offline)
 		m.Dropped, m.Gone = new(ledger.Dropped), new(ledger.Gone)
+		m.Lost, m.Overrun, m.Unpublished = new(max(ledger.Lost(), 0)), new(ledger.Overrun), new(ledger.Unpublished)
 	}
 	if f := e.Flood; f != nil {
 		m.Received, m.Missing = new(f.Messages), new(f.Missing)

@@ -52,7 +52,7 @@ func rowsOf(s Summary) [][]string {
 	if s.Rate.Asked > 0 {
 		rate = decimal(s.Rate.Asked)
 	}
-	return [][]string{
+	rows := [][]string{
 		{"connections open at once", group(c.Asked), number(c.Peak)},
 		{"  failed to open", "0", number(c.Failed)},
 		{"  ended early", "0", number(c.ClosedEarly)},
@@ -62,6 +62,17 @@ func rowsOf(s Summary) [][]string {
 		{"  idle, all connections open", "", size(m.IdleRSS)},
 		{"  after the traffic", "", size(m.EndRSS)},
 		{"  peak", "", size(m.PeakRSS)},
+	}
+	if s.Nodes > 1 {
+		rows = append(rows, [][]string{
+			{"  its processes", "", number(m.Processes)},
+			{"  shared pages counted once, empty", "", size(m.BasePSS)},
+			{"    idle, all connections open", "", size(m.IdlePSS)},
+			{"    after the traffic", "", size(m.EndPSS)},
+			{"    peak", "", size(m.PeakPSS)},
+		}...)
+	}
+	rows = append(rows, [][]string{
 		{"  growth during the traffic", "", growth(m.SlopePerHour)},
 		{"messages per second", rate, optional(s.Rate.Achieved, decimal)},
 		{"messages sent", "", number(g.Sent)},
@@ -73,12 +84,21 @@ func rowsOf(s Summary) [][]string {
 		{"  offline", "0", number(g.Offline)},
 		{"  dropped", "0", number(g.Dropped)},
 		{"  gone", "0", number(g.Gone)},
+	}...)
+	if s.Nodes > 1 {
+		rows = append(rows, [][]string{
+			{"  lost between nodes", "0", number(g.Lost)},
+			{"  overrun", "0", number(g.Overrun)},
+			{"  unpublished", "0", number(g.Unpublished)},
+		}...)
+	}
+	return append(rows, [][]string{
 		{"latency from due to received, p50", "", optional(l.P50, millis)},
 		{"  p90", "", optional(l.P90, millis)},
 		{"  p99", "", optional(l.P99, millis)},
 		{"  p99.9", "", optional(l.P999, millis)},
 		{"  max", "", optional(l.Max, millis)},
-	}
+	}...)
 }
 
 // verdictText is the verdict and, as a list wrapped to the table's width, its reasons.
