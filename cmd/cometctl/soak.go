@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,8 +21,9 @@ import (
 // soakOptions are the flags of soak that are not in its Config.
 type soakOptions struct {
 	soak.Config
-	rate string
-	json bool
+	rate              string
+	workers, topology string
+	json              bool
 }
 
 func newSoakCmd(s streams) *cobra.Command {
@@ -32,6 +35,13 @@ func newSoakCmd(s streams) *cobra.Command {
 leads them through a run: the empty server, the ramp, an idle plateau, traffic, and the
 drain. It leaves a folder with the memory log, its picture, every piece's own log and
 result, and summary.json with the verdict, and it prints the summary.
+
+--workers N shares the connections out: N processes serve on one port, and N flood, on NATS
+(Linux). auto is as many as the descriptor limit asks for. --topology 3x2 is a cluster on
+this machine: three NATS servers with two fronts each, and msggen publishes to NATS.
+Memory is then that of all serving processes together, pages that they share counted
+once where PSS is known, and a message may also be lost between nodes. A node that dies
+fails the run, which goes on to its end without it.
 
 The verdict is pass, fail (exit code 3) if a connection could not be opened or ended
 early, a message is missing or came twice, or the asked rate was not reached, and
@@ -49,9 +59,15 @@ with 1 and still prints the summary.`,
   cometctl soak --engine epoll -o after
   cometctl plot -o engines.png before/mochimem.log after/mochimem.log
 
+  # a million connections, in as many processes as their descriptor limit asks for
+  cometctl soak --conns 1000000 --workers auto --rate 20000
+
+  # a cluster: three NATS servers, two fronts each
+  cometctl soak --topology 3x2
+
   # a day of it
   cometctl soak --duration 24h --interval 60s -o day`,
-		Args: noArgs,
+		Args: cobra.MatchAll(noArgs, oneOf("workers", "topology")),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runSoak(cmd.Context(), s, o)
 		},
@@ -61,6 +77,8 @@ with 1 and still prints the summary.`,
 	f.StringVar(&o.rate, "rate", "1000", "`rate` of messages, all connections together: 1000, 500/s, 30/m; 0 is as fast as it goes")
 	f.DurationVar(&o.Duration, "duration", time.Minute, "how long to send messages")
 	f.StringVar(&o.Engine, "engine", "", "the server's engine: epoll or goroutine (default the server's choice)")
+	f.StringVar(&o.workers, "workers", "1", "`processes` of serve and of flood each, or auto: as many as the connections need")
+	f.StringVar(&o.topology, "topology", "", "serve as a cluster: `NATSxFRONTS`, NATS servers and fronts of each, such as 3x2 (default one process)")
 	f.DurationVar(&o.Interval, "interval", time.Second, "time between two samples of the server's memory")
 	f.StringVarP(&o.Dir, "output", "o", "", "folder to write, absent or empty (default soak-YYYYmmdd-HHMMSS)")
 	f.BoolVar(&o.json, "json", false, "print the summary as JSON")
@@ -82,17 +100,36 @@ func (o soakOptions) check() error {
 	return nil
 }
 
-// runSoak checks the flags' values, runs the soak and prints its summary.
-func runSoak(ctx context.Context, s streams, o soakOptions) error {
-	if err := o.check(); err != nil {
-		return err
-	}
+// parse reads the flags that are texts into the Config.
+func (o *soakOptions) parse() error {
 	rate, err := pace.Parse(o.rate)
 	if err != nil {
 		return usageErrorf("--rate %w", err)
 	}
 	if o.Rate = rate.PerSecond(); o.Rate > 0 && o.Rate < 0.001 {
 		return usageErrorf("--rate %s: give 1/1000s or more, or 0 for as fast as it goes", o.rate)
+	}
+	if o.topology != "" {
+		if o.Topology, err = soak.ParseTopology(o.topology); err != nil {
+			return usageErrorf("--topology %w", err)
+		}
+	}
+	if o.workers == "auto" {
+		o.Workers = soak.Auto
+	} else if o.Workers, err = strconv.Atoi(o.workers); err != nil || o.Workers < 1 || o.Workers > maxWorkers {
+		return usageErrorf("--workers %s: give a number from 1 to %d, or auto", o.workers, maxWorkers)
+	}
+	return nil
+}
+
+// maxWorkers guards against a slip: each is a process of serve and one of flood.
+const maxWorkers = 1000
+
+// runSoak checks the flags' values, runs the soak and prints its summary.
+func runSoak(ctx context.Context, s streams, o soakOptions) error {
+	err := cmp.Or(o.check(), o.parse())
+	if err != nil {
+		return err
 	}
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("finding the program to start: %w", err)
@@ -109,7 +146,7 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 	line.done()
 	var short *rlimit.Shortage
 	switch {
-	case errors.Is(err, soak.ErrNotEmpty), errors.As(err, &short):
+	case errors.Is(err, soak.ErrNotEmpty), errors.Is(err, soak.ErrTooFew), errors.Is(err, errors.ErrUnsupported), errors.As(err, &short):
 		return usageError(err)
 	case err != nil && !errors.Is(err, soak.ErrInterrupted):
 		if summary.Verdict != "" {

@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"cometctl/internal/soak"
+	"cometctl/report"
 )
 
 // progressText is soak's live line behind the phase: how long the run will still take,
 // connections, messages received a second, the server's memory, what a connection
 // costs of it, and the latency so far. What is not known yet is left out. It fits
-// into 80 columns when all is well, and what a narrower terminal cuts stands last.
+// into 80 columns when all is well, and what a narrower terminal cuts stands last. Of a
+// server of several processes the memory is PSS, and how many they are stands last.
 func progressText(p soak.Progress) string {
 	parts := []string{"ETA " + p.ETA.Round(time.Second).String()}
 	if p.Open == p.Asked {
@@ -22,14 +24,21 @@ func progressText(p soak.Progress) string {
 	if p.Sent > 0 {
 		parts = append(parts, fmt.Sprintf("%.0f/s", p.Rate))
 	}
-	if p.RSS > 0 {
+	if p.PSS > 0 {
+		parts = append(parts, report.Bytes(float64(p.PSS))+" PSS")
+	} else if p.RSS > 0 {
 		parts = append(parts, fmt.Sprintf("%.1f MB", float64(p.RSS)/(1<<20)))
 	}
 	if p.PerConn > 0 {
 		parts = append(parts, fmt.Sprintf("%.0f B/conn", p.PerConn))
 	}
-	if p.P99 > 0 {
+	if p.P99 > 0 && p.Procs == 0 {
 		parts = append(parts, fmt.Sprintf("p50 %s p99 %s ms", twoDigits(p.P50), twoDigits(p.P99)))
+	} else if p.P99 > 0 {
+		parts = append(parts, fmt.Sprintf("p99 %s ms", twoDigits(p.P99)))
+	}
+	if p.Procs > 0 {
+		parts = append(parts, fmt.Sprintf("%d procs", p.Procs))
 	}
 	return strings.Join(parts, "  ")
 }

@@ -14,7 +14,8 @@ import (
 	"cometctl/report"
 )
 
-// The pieces, by the names of their commands.
+// The commands that the pieces are, and the names of the pieces too where there is one
+// of a kind.
 const (
 	serve  = "serve"
 	mem    = "memlog"
@@ -53,7 +54,17 @@ type piece struct {
 	mayEnd bool // its work is done one day, and it ends by itself
 	told   bool // it was told to end
 	ended  bool
+
+	// Of a node, which is a piece that serves.
+	ready      ready
+	asking     bool      // its answer is under way
+	stats      nodeStats // what it told last
+	statsText  []byte    // the same as it came; nil if it never told
+	statsAsked time.Time
 }
+
+// is reports whether the piece is that command.
+func (p *piece) is(command string) bool { return p.record.Args[0] == command }
 
 // Why an await came back without what it awaited.
 var (
@@ -64,40 +75,40 @@ var (
 // conductor leads the pieces through one run. Only the goroutine that called run may
 // touch it.
 type conductor struct {
-	cfg    Config
-	plan   plan
-	launch launcher
-	folder folder
-	ledger func(ctx context.Context, admin string) ([]byte, error) // the server's /stats
-	events chan event
+	cfg     Config
+	plan    plan
+	launch  launcher
+	folder  folder
+	ledger  func(ctx context.Context, admin string) ([]byte, error) // a node's /stats
+	events  chan event
+	answers chan answer
 
 	man     *Manifest
-	pieces  map[string]*piece
+	pieces  map[string]*piece // by name
+	nodes   []*piece          // those that serve, in the order of their start
+	servers []string          // client URLs of a topology's NATS servers
+	routes  []string          // and where these reach each other
 	course  report.Course
 	started time.Time
 
+	isUp       bool // the server was ready as a whole
 	ending     bool // the pieces are being ended
-	serverDied bool // and nobody had told it to
+	serverDied bool // a node has, and nobody had told it to
 
-	ready struct { // what serve said when it was ready
-		Listen string `json:"listen"`
-		Admin  string `json:"admin"`
-		PID    int    `json:"pid"`
-	}
 	// The evidence once more, should the folder fail.
 	kept map[string][]byte // the files NAME.json and stats.json
 	rows []report.Sample   // the memory log
 
-	unkept error // why stats.json could not be written
+	unkept error // why a file with stats could not be written
 
-	samples int    // rows of memlog so far
-	columns string // of these rows
-	base    int64
+	samples int           // rows of memlog so far
+	columns string        // of these rows
+	base    report.Sample // the last row of the empty server, and
+	last    report.Sample // of all
 	now     floodReport
 	rate    float64   // messages received a second, between the last two reports
 	nowAt   time.Time // when now came
 	sent    int64     // as msggen said last
-	rss     int64     // bytes
 }
 
 // floodReport is a progress line of flood.
@@ -114,17 +125,21 @@ type floodReport struct {
 
 func newConductor(cfg Config, l launcher, dir folder) *conductor {
 	return &conductor{
-		cfg:    cfg,
-		plan:   planOf(cfg),
-		launch: l,
-		folder: dir,
-		ledger: getStats,
-		events: make(chan event, 64),
-		man:    newManifest(cfg),
-		pieces: map[string]*piece{},
-		kept:   map[string][]byte{},
+		cfg:     cfg,
+		plan:    planOf(cfg),
+		launch:  l,
+		folder:  dir,
+		ledger:  getStats,
+		events:  make(chan event, 64),
+		answers: make(chan answer, 2*maxNodes),
+		man:     newManifest(cfg),
+		pieces:  map[string]*piece{},
+		kept:    map[string][]byte{},
 	}
 }
+
+// many reports whether the server consists of several nodes.
+func (c *conductor) many() bool { return c.cfg.nodes() > 1 }
 
 // start starts a piece and notes it in the manifest.
 func (c *conductor) start(name string, args []string) (*piece, error) {
@@ -154,6 +169,8 @@ func (c *conductor) await(ctx context.Context, limit time.Duration, done func() 
 			if err := c.handle(e); err != nil {
 				return err
 			}
+		case a := <-c.answers:
+			c.hear(a)
 		case <-tick.C:
 			c.show()
 		case <-over:
@@ -180,17 +197,17 @@ func (c *conductor) handle(e event) error {
 	switch {
 	case e.ended:
 		return c.bury(p, e)
-	case e.name == serve && !e.stderr && c.ready.Listen == "":
-		if err := json.Unmarshal(e.line, &c.ready); err != nil {
-			return fmt.Errorf("soak: the ready line of serve, %q: %w", e.line, err)
+	case p.is(serve) && !e.stderr && p.ready.Admin == "":
+		if err := json.Unmarshal(e.line, &p.ready); err != nil {
+			return fmt.Errorf("soak: the ready line of %s, %q: %w", e.name, e.line, err)
 		}
-	case e.name == mem && !e.stderr:
+	case p.is(mem) && !e.stderr:
 		c.sample(e.line)
-	case e.name != serve && !e.stderr:
+	case !p.is(serve) && !e.stderr:
 		c.kept[e.name+".json"] = append(c.kept[e.name+".json"], e.line...)
-	case e.name == flood && e.stderr:
+	case p.is(flood) && e.stderr:
 		c.floodReport(e.line)
-	case e.name == msggen && e.stderr:
+	case p.is(msggen) && e.stderr:
 		var r struct{ Sent int64 }
 		if json.Unmarshal(e.line, &r) == nil {
 			c.sent = r.Sent
@@ -205,8 +222,9 @@ const (
 	exitInterrupted = 130 // it was told to end before its work was done
 )
 
-// bury notes a piece's end. One that nobody asked for has failed the run if it is the
-// server's, and has made it inconclusive if it is an instrument's.
+// bury notes a piece's end. One that nobody asked for has failed the run if it is a
+// node's, and has made it inconclusive if it is an instrument's. A server that has other
+// nodes goes on without this one, and so does the run.
 func (c *conductor) bury(p *piece, e event) error {
 	p.ended = true
 	p.record.Ended, p.record.Exit = time.Now().UnixNano(), e.exit
@@ -222,17 +240,23 @@ func (c *conductor) bury(p *piece, e event) error {
 	}
 	text += "."
 	// flood and msggen end like this when connections or messages were lost: a finding.
-	finding := e.code == exitFailed && (e.name == flood || e.name == msggen)
-	c.serverDied = c.serverDied || e.name == serve && !p.told
-	if e.name == serve || finding || c.ending {
+	finding := e.code == exitFailed && (p.is(flood) || p.is(msggen))
+	fell := p.is(serve) && !p.told
+	c.serverDied = c.serverDied || fell
+	if p.is(serve) || finding || c.ending {
 		c.course.Failures = append(c.course.Failures, text)
 	} else {
 		c.course.Interrupted = text
 	}
-	if c.ending || finding && p.mayEnd {
+	if c.ending || finding && p.mayEnd || fell && c.isUp && c.lives() {
 		return nil
 	}
 	return errDied
+}
+
+// lives reports whether a node does.
+func (c *conductor) lives() bool {
+	return slices.ContainsFunc(c.nodes, func(p *piece) bool { return !p.ended })
 }
 
 // quitting reports whether the pieces are being killed because Quit was closed.
@@ -263,10 +287,10 @@ func (c *conductor) sample(line []byte) {
 	}
 	c.samples++
 	if s.RSS >= 0 {
-		c.rows = append(c.rows, sampleOf(s, c.man.FirstSample))
-		c.rss = s.RSS * 1024
+		c.last = sampleOf(s, c.man.FirstSample)
+		c.rows = append(c.rows, c.last)
 		if c.man.phase() == phaseEmpty {
-			c.base = c.rss
+			c.base = c.last
 		}
 	}
 }
@@ -291,10 +315,15 @@ func (c *conductor) show() {
 	p := Progress{
 		Phase: c.man.phase(), Elapsed: time.Since(c.started), ETA: c.eta(),
 		Asked: int64(c.cfg.Conns), Open: c.now.Open, Rate: c.rate, Sent: c.sent,
-		RSS: c.rss, P50: c.now.Latency.P50, P99: c.now.Latency.P99,
+		RSS: c.last.RSS, P50: c.now.Latency.P50, P99: c.now.Latency.P99,
 	}
-	if p.Open > 0 && c.base > 0 {
-		p.PerConn = float64(c.rss-c.base) / float64(p.Open)
+	grown := c.last.RSS - c.base.RSS
+	if c.many() && c.last.PSS > 0 && c.base.PSS > 0 {
+		p.PSS, p.Procs = c.last.PSS, c.last.Procs
+		grown = c.last.PSS - c.base.PSS
+	}
+	if p.Open > 0 && c.base.RSS > 0 {
+		p.PerConn = float64(grown) / float64(p.Open)
 	}
 	c.cfg.Progress(p)
 }
@@ -302,7 +331,7 @@ func (c *conductor) show() {
 // eta adds up what is left of this phase and the lengths of those to come. What the
 // ramp and the drain take is a guess.
 func (c *conductor) eta() time.Duration {
-	const guess = 2 * time.Second
+	guess := 2*time.Second + c.forConns()
 	lengths := []time.Duration{c.plan.empty, guess, c.plan.idle, c.plan.traffic, guess}
 	at := slices.Index(phases, c.man.phase())
 	if at < 0 {

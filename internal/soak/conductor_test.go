@@ -254,7 +254,7 @@ func TestDrainWaitsForTheLastMessage(t *testing.T) {
 					t.Errorf("the drain took %s, want about %s", got, c.want)
 				}
 				text, err := os.ReadFile(m.folder.path(statsFile))
-				var stats serverStats
+				var stats nodeStats
 				if err != nil || json.Unmarshal(text, &stats) != nil || stats.Ledger.Sent != w.sent.Load() {
 					t.Errorf("the ledger that was kept is %s, %v; sent %d", text, err, w.sent.Load())
 				}

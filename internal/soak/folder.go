@@ -20,7 +20,7 @@ import (
 const (
 	manifestFile = "manifest.json"
 	summaryFile  = "summary.json"
-	statsFile    = "stats.json" // the server's /stats when the last message had arrived
+	statsFile    = "stats.json" // the server's /stats when the last message had arrived; of several nodes the sum
 	logFile      = "mochimem.log"
 	pictureFile  = "mochimem.png"
 )
@@ -108,35 +108,91 @@ func (d folder) evidence() (report.Evidence, error) {
 // their names, and of the memory log.
 func assemble(m *Manifest, files map[string][]byte, samples []report.Sample) report.Evidence {
 	var (
-		st  serverStats
 		gen report.MsggenResult
-		fl  report.FloodResult
+		fl  struct {
+			report.FloodResult
+			Workers []floodWorker `json:"workers"`
+		}
+		st struct {
+			nodeStats
+			Fallen []string `json:"fallen"`
+		}
 	)
 	e := report.Evidence{Asked: m.Asked.Asked, Samples: samples, Course: m.Course, ClientHere: true}
 	e.Phases = report.Phases{Empty: m.span(phaseEmpty), Idle: m.span(phaseIdle), Traffic: m.span(phaseTraffic)}
+	e.Nodes = m.Asked.nodes()
 	if decode(files[flood+".json"], &fl) {
 		fl.Open += fl.ClosedEarly // flood counts those open at the end, report those that ever were
-		e.Flood = &fl
+		e.Flood = &fl.FloodResult
+		e.Failures = append(e.Failures, deadFloods(fl.Workers)...)
 	}
 	if decode(files[msggen+".json"], &gen) {
 		e.Msggen = &gen
 	}
 	if decode(files[statsFile], &st) {
+		if m.Asked.Topology != "" && e.Msggen != nil { // it was no node's client
+			st.Ledger = st.Ledger.Plus(published(gen))
+		}
 		e.Ledger = &st.Ledger
-		e.Failures = append(e.Failures, audit(st.Ledger)...)
+		died := deadWorkers(st.Workers)
+		e.Failures = append(e.Failures, died...)
+		if len(died)+len(st.Fallen) == 0 { // of these nobody knows what they did last
+			e.Failures = append(e.Failures, audit(st.Ledger, e.Nodes)...)
+		}
 	}
 	return e
 }
 
-// audit checks the server's ledger. Each id of a soak has one session, so that every
-// message that was taken must be in exactly one of its columns.
-func audit(l report.Ledger) []string {
-	sum := l.Delivered + l.Offline + l.Dropped + l.Gone + l.Pending
-	if l.Sent == sum {
-		return nil
+// floodWorker is a row of the processes in flood's result.
+type floodWorker struct {
+	Name  string `json:"name"`
+	PID   int    `json:"pid"`
+	Asked int64  `json:"asked"`
+	Ended string `json:"ended"` // how it did, if it was not asked to
+}
+
+func deadFloods(all []floodWorker) []string {
+	var out []string
+	for _, w := range all {
+		if w.Ended != "" {
+			out = append(out, fmt.Sprintf("flood's worker %s (pid %d, with %d of the connections) ended by itself: %s.", w.Name, w.PID, w.Asked, w.Ended))
+		}
 	}
-	return []string{fmt.Sprintf("The server's ledger does not add up: %d sent, but %d delivered + %d offline + %d dropped + %d gone + %d pending = %d.",
-		l.Sent, l.Delivered, l.Offline, l.Dropped, l.Gone, l.Pending, sum)}
+	return out
+}
+
+func deadWorkers(all []workerStats) []string {
+	var out []string
+	for _, w := range all {
+		if w.Restarts > 0 {
+			out = append(out, fmt.Sprintf("serve's worker %d ended by itself and was started again, %d times; the last time: %s.", w.Index, w.Restarts, w.Why))
+		}
+	}
+	return out
+}
+
+// audit checks the ledger. Each id of a soak has one session, so that every message
+// that was taken must be in exactly one of its columns; and what the nodes of a server
+// have received from each other, others of them have given away.
+func audit(l report.Ledger, nodes int64) []string {
+	in, out := l.Sent, l.Delivered+l.Offline+l.Dropped+l.Gone+l.Pending
+	if nodes == 1 {
+		if in == out {
+			return nil
+		}
+		return []string{fmt.Sprintf("The server's ledger does not add up: %d sent, but %d delivered + %d offline + %d dropped + %d gone + %d pending = %d.",
+			l.Sent, l.Delivered, l.Offline, l.Dropped, l.Gone, l.Pending, out)}
+	}
+	var found []string
+	in, out = in+l.Received, out+l.Forwarded+l.Unpublished
+	if in != out {
+		found = append(found, fmt.Sprintf("The nodes' ledgers do not add up: %d sent + %d received = %d, but %d delivered + %d offline + %d dropped + %d gone + %d pending + %d forwarded + %d unpublished = %d.",
+			l.Sent, l.Received, in, l.Delivered, l.Offline, l.Dropped, l.Gone, l.Pending, l.Forwarded, l.Unpublished, out))
+	}
+	if n := l.Lost(); n < 0 {
+		found = append(found, fmt.Sprintf("The nodes have received %d messages more than were forwarded.", -n))
+	}
+	return found
 }
 
 // samples reads the memory log. first is the moment of its first row.
@@ -169,9 +225,12 @@ func (d folder) samples(first int64) ([]report.Sample, error) {
 // sampleOf is a row of the memory log as report wants it. first is the moment of the
 // first row, or 0.
 func sampleOf(row memlog.Sample, first int64) report.Sample {
-	s := report.Sample{Time: row.Time, RSS: row.RSS * 1024, Kernel: -1, Conns: row.Conns}
+	s := report.Sample{Time: row.Time, RSS: row.RSS * 1024, PSS: -1, Kernel: -1, Conns: row.Conns, Procs: -1}
 	if first != 0 && row.Elapsed >= 0 {
 		s.Time = time.Unix(0, first).Add(row.Elapsed)
+	}
+	if row.PSS >= 0 {
+		s.PSS = row.PSS * 1024
 	}
 	if row.Slab >= 0 {
 		s.Kernel = (row.Slab + max(row.SockBuf, 0)) * 1024

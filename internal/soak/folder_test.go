@@ -3,14 +3,15 @@ package soak
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"cometctl/internal/rlimit"
 	"cometctl/report"
 )
 
@@ -56,22 +57,6 @@ func TestWriteLeavesNothingHalf(t *testing.T) {
 	}
 }
 
-func TestPreflight(t *testing.T) {
-	limit, err := rlimit.Read()
-	if err != nil || limit.Hard == rlimit.Unlimited {
-		t.Skip("there is no limit to run into")
-	}
-	dir := filepath.Join(t.TempDir(), "soak")
-	_, err = Run(t.Context(), Config{Conns: int(limit.Hard) + 1, Dir: dir, Program: "/nowhere"})
-	var short *rlimit.Shortage
-	if !errors.As(err, &short) || !strings.HasPrefix(err.Error(), "soak: ") {
-		t.Errorf("%v, want a shortage", err)
-	}
-	if _, err := os.Stat(dir); err == nil {
-		t.Error("the folder was made all the same")
-	}
-}
-
 // testFolder is a folder as a good run leaves it: first sample at 1000.9 s, empty from
 // 1000.5 to 1003.5, ramp to 1004.5, idle to 1007.5, traffic to 1010.5.
 var testFolder = map[string]string{
@@ -88,7 +73,7 @@ var testFolder = map[string]string{
 		"x\t1000\t100\t0\t0.000\t1\t1\t50\t4\n" +
 		"x\t1002\t101\t0\t2.000\t1\t1\t50\t4\n" +
 		"x\t1004\t150\t2\t4.000\t1\t1\t60\n" +
-		"x\t1006\t152\t2\t6.000\t1\t1\t\t\n" +
+		"x\t1006\t152\t2\t6.000\t1\t\t\t\n" +
 		"x\t1010\t160",
 }
 
@@ -119,14 +104,15 @@ func TestEvidence(t *testing.T) {
 			Traffic: report.Span{From: at(1007500), To: at(1010500)},
 		},
 		Samples: []report.Sample{
-			{Time: at(1000900), RSS: 100 << 10, Kernel: 54 << 10},
-			{Time: at(1002900), RSS: 101 << 10, Kernel: 54 << 10},
-			{Time: at(1004900), RSS: 150 << 10, Kernel: 60 << 10, Conns: 2}, // by whole seconds it would belong to the ramp
-			{Time: at(1006900), RSS: 152 << 10, Kernel: -1, Conns: 2},
+			{Time: at(1000900), RSS: 100 << 10, PSS: 1 << 10, Kernel: 54 << 10, Procs: -1},
+			{Time: at(1002900), RSS: 101 << 10, PSS: 1 << 10, Kernel: 54 << 10, Procs: -1},
+			{Time: at(1004900), RSS: 150 << 10, PSS: 1 << 10, Kernel: 60 << 10, Conns: 2, Procs: -1}, // by whole seconds it would belong to the ramp
+			{Time: at(1006900), RSS: 152 << 10, PSS: -1, Kernel: -1, Conns: 2, Procs: -1},
 		},
 		Flood:      &report.FloodResult{Asked: 2, Open: 2, ClosedEarly: 1, Messages: 8, Duplicated: 1},
 		Msggen:     &report.MsggenResult{Sent: 9, Accepted: 9, Rate: 3},
 		Ledger:     &report.Ledger{Sent: 9, Delivered: 8, Gone: 1},
+		Nodes:      1,
 		ClientHere: true,
 	}
 	if !reflect.DeepEqual(e, want) {
@@ -163,16 +149,61 @@ func TestEvidenceThatIsNotWhole(t *testing.T) {
 
 func TestAudit(t *testing.T) {
 	for _, c := range []struct {
+		nodes  int64
 		ledger report.Ledger
 		want   string
 	}{
-		{report.Ledger{}, ""},
-		{report.Ledger{Sent: 15, Delivered: 1, Offline: 2, Dropped: 3, Gone: 4, Pending: 5}, ""},
-		{report.Ledger{Sent: 16, Delivered: 1, Offline: 2, Dropped: 3, Gone: 4, Pending: 5},
+		{1, report.Ledger{}, ""},
+		{1, report.Ledger{Sent: 15, Delivered: 1, Offline: 2, Dropped: 3, Gone: 4, Pending: 5}, ""},
+		{1, report.Ledger{Sent: 16, Delivered: 1, Offline: 2, Dropped: 3, Gone: 4, Pending: 5},
 			"The server's ledger does not add up: 16 sent, but 1 delivered + 2 offline + 3 dropped + 4 gone + 5 pending = 15."},
+		{3, report.Ledger{Sent: 28, Received: 5, Delivered: 1, Offline: 2, Dropped: 3, Gone: 4, Pending: 5, Forwarded: 17, Unpublished: 1}, ""},
+		{3, report.Ledger{Sent: 9, Received: 9, Delivered: 8, Forwarded: 9},
+			"The nodes' ledgers do not add up: 9 sent + 9 received = 18, but 8 delivered + 0 offline + 0 dropped + 0 gone + 0 pending + 9 forwarded + 0 unpublished = 17."},
+		{3, report.Ledger{Sent: 9, Received: 9, Delivered: 9, Forwarded: 7, Unpublished: 2, Overrun: 1}, "The nodes have received 3 messages more than were forwarded."},
 	} {
-		if got := strings.Join(audit(c.ledger), "|"); got != c.want {
+		if got := strings.Join(audit(c.ledger, c.nodes), "|"); got != c.want {
 			t.Errorf("%+v: %q", c.ledger, got)
+		}
+	}
+}
+
+// What a server of many nodes leaves: sums, and who died.
+func TestEvidenceOfManyNodes(t *testing.T) {
+	const offline = `{"sent":9,"accepted":9,"rate":3,"ledger":{"sent":0,"delivered":7,"offline":1,"received":8,"forwarded":8}}`
+	for _, c := range []struct {
+		name, asked, flood, msggen, stats string
+		nodes                             int64
+		ledger                            report.Ledger
+		failures                          []string
+	}{
+		{"a topology", `"topology":"3x2"`, "", offline, `{"ledger":{"received":8,"delivered":8},"nodes":["nats-1"]}`,
+			9, report.Ledger{Sent: 9, Forwarded: 8, Offline: 1, Received: 8, Delivered: 8}, nil},
+		{"without answers to msggen", `"topology":"1x1"`, "", `{"sent":9}`, `{"ledger":{"received":9,"delivered":9}}`,
+			2, report.Ledger{Sent: 9, Forwarded: 9, Received: 9, Delivered: 9}, nil},
+		{"a node that fell", `"topology":"1x2"`, "", `{"sent":9}`, `{"ledger":{"received":7,"delivered":3},"fallen":["front-1-2"]}`,
+			3, report.Ledger{Sent: 9, Forwarded: 9, Received: 7, Delivered: 3}, nil},
+		{"workers", `"workers":2`, "", `{"sent":9}`, `{"ledger":{"sent":9,"forwarded":9,"received":9,"delivered":8},"workers":[{"index":0},{"index":1}]}`,
+			3, report.Ledger{Sent: 9, Forwarded: 9, Received: 9, Delivered: 8}, []string{"The nodes' ledgers do not add up"}},
+		{"workers that died", `"workers":2`,
+			`{"asked":2,"open":1,"closed_early":1,"workers":[{"name":"1","pid":7,"asked":1,"ended":""},{"name":"2","pid":8,"asked":1,"ended":"signal: killed"}]}`, `{"sent":9}`,
+			`{"ledger":{"sent":9,"forwarded":9,"received":9,"delivered":8},"workers":[{"index":0,"restarts":3,"why":"exit status 2"},{"index":1}]}`,
+			3, report.Ledger{Sent: 9, Forwarded: 9, Received: 9, Delivered: 8},
+			[]string{"flood's worker 2 (pid 8, with 1 of the connections) ended by itself: signal: killed.",
+				"serve's worker 0 ended by itself and was started again, 3 times; the last time: exit status 2."}},
+	} {
+		files := maps.Clone(testFolder)
+		files[manifestFile] = strings.Replace(files[manifestFile], `"rate":3`, `"rate":3,`+c.asked, 1)
+		files[flood+".json"], files[msggen+".json"], files[statsFile] = c.flood, c.msggen, c.stats
+		e, err := writeFolder(t, files).evidence()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Nodes != c.nodes || *e.Ledger != c.ledger {
+			t.Errorf("%s: %d nodes, ledger %+v", c.name, e.Nodes, *e.Ledger)
+		}
+		if !slices.EqualFunc(e.Failures, c.failures, strings.HasPrefix) {
+			t.Errorf("%s: failures %q", c.name, e.Failures)
 		}
 	}
 }

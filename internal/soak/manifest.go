@@ -19,8 +19,8 @@ type Manifest struct {
 	Asked   Asked          `json:"asked"`
 	Machine Machine        `json:"machine"`
 	Limits  Limits         `json:"limits"`
-	Listen  string         `json:"listen,omitempty"` // the server's comet listener
-	Admin   string         `json:"admin,omitempty"`  // the server's admin listener
+	Listen  string         `json:"listen,omitempty"` // the server's comet listener, if it has one
+	Admin   string         `json:"admin,omitempty"`  // and its admin listener
 	Pieces  []*PieceRecord `json:"pieces"`
 	Phases  []PhaseRecord  `json:"phases"`
 	// FirstSample is when the first row of the memory log came. The log's own time has
@@ -34,7 +34,15 @@ type Asked struct {
 	report.Asked
 	DurationS float64 `json:"duration_s"`
 	IntervalS float64 `json:"interval_s"`
-	Engine    string  `json:"engine,omitempty"` // empty: serve's own choice
+	Engine    string  `json:"engine,omitempty"`   // empty: serve's own choice
+	Workers   int     `json:"workers,omitempty"`  // of serve and of flood; none: one process each
+	Topology  string  `json:"topology,omitempty"` // "3x2"; none: one server
+}
+
+// nodes is Config.nodes, of one that has been recorded.
+func (a Asked) nodes() int64 {
+	t, _ := ParseTopology(a.Topology) // the zero Topology for none
+	return int64(Config{Workers: a.Workers, Topology: t}.nodes())
 }
 
 // Machine is what the run ran on.
@@ -59,6 +67,9 @@ type PieceRecord struct {
 	Name    string   `json:"name"`
 	Args    []string `json:"args"` // after the program's name
 	PID     int      `json:"pid"`
+	Listen  string   `json:"listen,omitempty"` // of a node: its comet listener,
+	Admin   string   `json:"admin,omitempty"`  // its admin listener,
+	NATS    string   `json:"nats,omitempty"`   // and the client URL of its NATS server
 	Started int64    `json:"started_ns"`
 	Ended   int64    `json:"ended_ns,omitempty"`
 	Exit    string   `json:"exit,omitempty"` // "exit status 0", "signal: killed"
@@ -80,10 +91,14 @@ func newManifest(cfg Config) *Manifest {
 			DurationS: cfg.Duration.Seconds(),
 			IntervalS: cfg.Interval.Seconds(),
 			Engine:    cfg.Engine,
+			Topology:  cfg.Topology.String(),
 		},
 		Machine: Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version()},
 		Pieces:  []*PieceRecord{},
 		Phases:  []PhaseRecord{},
+	}
+	if cfg.Workers > 1 {
+		m.Asked.Workers = cfg.Workers
 	}
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Machine.Kernel = strings.TrimSpace(string(text))

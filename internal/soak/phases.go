@@ -3,16 +3,12 @@ package soak
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
-
-	"cometctl/report"
 )
 
 // The phases of a run, in their order. Memory is compared between them: a connection
@@ -34,9 +30,19 @@ const (
 	drainQuiet  = 3 * time.Second  // none arrived for so long: none will
 	stopLimit   = 20 * time.Second // for a piece that was told to stop
 	msggenExtra = 15 * time.Second // for msggen beyond its duration; its own patience with the server is 10 s
-	statsLimit  = 3 * time.Second  // for an answer of /stats
+	statsLimit  = 5 * time.Second  // for an answer of /stats
 	rowLimit    = 5 * time.Second  // for a last row of memlog; with longer intervals there is none
+	settleLimit = 30 * time.Second // for NATS to hear of every id after the ramp
+
+	workerReady  = 500 * time.Millisecond // more of readyLimit, for each worker of serve
+	inquireEvery = 200 * time.Millisecond // between two questions to the nodes
+	connsSecond  = 10_000                 // connections that a busy machine opens, closes or subscribes in a second
 )
+
+// forConns is what may be added to a limit for the sake of very many connections.
+func (c *conductor) forConns() time.Duration {
+	return time.Duration(c.cfg.Conns) * time.Second / connsSecond
+}
 
 // run does the whole run: the phases, then the end of every piece, however far the
 // phases came. Its error is one of the folder, or of what could not even be started.
@@ -82,30 +88,40 @@ func (c *conductor) conduct(ctx context.Context) error {
 }
 
 func (c *conductor) empty(ctx context.Context) error {
-	if _, err := c.start(serve, serveArgs(c.cfg)); err != nil {
+	if err := c.up(ctx); err != nil {
 		return err
 	}
-	if err := c.await(ctx, readyLimit, func() bool { return c.ready.Listen != "" }); err != nil {
-		return err
+	c.isUp = true
+	if !c.many() {
+		c.man.Listen, c.man.Admin = c.nodes[0].ready.Listen, c.nodes[0].ready.Admin
 	}
-	c.man.Listen, c.man.Admin = c.ready.Listen, c.ready.Admin
 	c.man.begin(phaseEmpty, time.Now()) // only now is it empty and not still starting
-	pid := c.ready.PID
-	if pid == 0 {
-		pid = c.pieces[serve].pid()
+	var pids []int
+	for _, p := range c.nodes {
+		pids = append(pids, cmp.Or(p.ready.PID, p.pid()))
 	}
-	if _, err := c.start(mem, memlogArgs(c.cfg, pid, c.folder.path(logFile))); err != nil {
+	if _, err := c.start(mem, memlogArgs(c.cfg, pids, c.folder.path(logFile))); err != nil {
 		return err
 	}
 	return c.await(ctx, readyLimit+c.plan.empty, func() bool { return c.samples >= plateauSamples })
 }
 
-// ramp has no limit of its own: flood gives up on every single connection in time.
+// ramp has no limit of its own: flood gives up on every single connection in time. With
+// several nodes it lasts until NATS knows of all ids.
 func (c *conductor) ramp(ctx context.Context) error {
-	if _, err := c.start(flood, floodArgs(c.cfg, c.plan, c.ready.Listen)); err != nil {
+	if _, err := c.start(flood, floodArgs(c.cfg, c.plan, c.listening())); err != nil {
 		return err
 	}
-	return c.await(ctx, 0, func() bool { return c.now.Phase != "" && c.now.Phase != phaseRamp })
+	if err := c.await(ctx, 0, func() bool { return c.now.Phase != "" && c.now.Phase != phaseRamp }); err != nil || !c.many() {
+		return err
+	}
+	err := c.inquire(ctx, settleLimit+c.forConns(), c.settled)
+	if errors.Is(err, errLimit) {
+		c.course.Failures = append(c.course.Failures, fmt.Sprintf("NATS had not heard of every connection's id %s after the ramp: %s.",
+			settleLimit+c.forConns(), c.unsettled()))
+		return nil
+	}
+	return err
 }
 
 // idle lasts as long as planned and, on a machine so busy that memlog comes late,
@@ -120,129 +136,111 @@ func (c *conductor) idle(ctx context.Context) error {
 
 // traffic lasts until msggen has sent what was due in its time. Where the asked rate
 // is more than the server takes, that may be much later: then it is stopped, and its
-// result says what was reached.
+// result says what was reached. With several nodes they are asked all the time for what
+// they have counted: of one that dies, that is what is left.
 func (c *conductor) traffic(ctx context.Context) error {
-	p, err := c.start(msggen, msggenArgs(c.cfg, c.plan, c.ready.Admin))
+	p, err := c.start(msggen, msggenArgs(c.cfg, c.plan, c.nodes[0].ready.Admin, c.servers))
 	if err != nil {
 		return err
 	}
 	p.mayEnd = true
-	err = c.await(ctx, c.plan.traffic+msggenExtra, func() bool { return p.ended })
+	last := c.nowAt
+	err = c.await(ctx, c.plan.traffic+msggenExtra, func() bool {
+		if c.many() && c.nowAt != last {
+			last = c.nowAt
+			c.ask()
+		}
+		return p.ended
+	})
 	if errors.Is(err, errLimit) {
-		c.stop(msggen)
+		c.stop(p)
 		return nil
 	}
 	return err
 }
 
 // drain waits until everything that can arrive has arrived: flood has as many
-// messages as the server's ledger says were not lost on the way, or no more have
-// come for a while, or somebody of the two is gone. The last ledger seen is the one
-// that counts.
+// messages as the ledger says were not lost on the way, or no more have come for a
+// while, or somebody of the two is gone. The last ledgers seen are those that count.
 func (c *conductor) drain(ctx context.Context) error {
-	seen, grew := c.now.Messages, time.Now()
-	var last time.Time
+	began := time.Now()
+	seen, grew, last := c.now.Messages, began, time.Time{}
 	err := c.await(ctx, drainLimit, func() bool {
-		switch {
-		case c.pieces[flood].ended, c.pieces[serve].ended:
-			return true
-		case c.nowAt == last:
-			return false // no new report of flood
+		if c.nowAt != last { // flood has reported
+			last = c.nowAt
+			c.ask()
+			if c.now.Messages > seen {
+				seen, grew = c.now.Messages, c.nowAt
+			}
 		}
-		last = c.nowAt
-		if c.now.Messages > seen {
-			seen, grew = c.now.Messages, time.Now()
-		}
-		return c.arrived(ctx) || time.Since(grew) >= drainQuiet
+		return c.pieces[flood].ended || !c.lives() || c.arrived(began) || last.Sub(grew) >= drainQuiet
 	})
-	if errors.Is(err, errLimit) {
-		return nil // flood's result and the ledger show what is missing
+	if err == nil || errors.Is(err, errLimit) { // flood's result and the ledger show what is missing
+		err = c.inquire(ctx, 0, func() bool { return true })
 	}
+	if errors.Is(err, errLimit) {
+		err = nil
+	}
+	c.keepStats()
 	return err
 }
 
-// arrived asks the server for its ledger, keeps it, and compares.
-func (c *conductor) arrived(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, statsLimit)
-	defer cancel()
-	text, err := c.ledger(ctx, c.ready.Admin)
-	if err != nil {
-		return false // serve's end, if that is why, is noticed elsewhere
-	}
-	var stats serverStats
-	if json.Unmarshal(text, &stats) != nil {
-		return false
-	}
-	c.kept[statsFile] = text
-	if err := c.folder.write(statsFile, text); err != nil {
-		c.unkept = cmp.Or(c.unkept, err)
-	}
-	l := stats.Ledger
-	return l.Pending == 0 && c.now.Messages >= l.Sent-l.Offline-l.Dropped-l.Gone
-}
-
-// serverStats is what soak reads of the server's /stats.
-type serverStats struct {
-	Ledger report.Ledger `json:"ledger"`
+// arrived compares what flood has with the ledger, as it was since then.
+func (c *conductor) arrived(since time.Time) bool {
+	l, known := c.account(since)
+	return known && l.Pending == 0 && c.now.Messages >= l.Sent-l.Offline-l.Dropped-l.Gone-l.Unpublished-l.Overrun
 }
 
 // end ends every piece that still runs, in the order that loses least: who sends,
 // who receives, who watches (one more row shows the server without its connections),
-// who serves.
+// who serves, the NATS servers after those who are connected to them.
 func (c *conductor) end() {
 	c.ending = true
 	cut := c.man.phase() != phaseDrain
 	if cut {
 		c.man.begin(phaseDrain, time.Now())
 	}
-	c.stop(msggen)
+	c.stop(c.pieces[msggen])
 	if cut && c.pieces[msggen] != nil {
 		c.drain(context.Background()) // what was sent until the cut may still arrive
 	}
-	c.stop(flood)
+	c.stop(c.pieces[flood])
 	if p := c.pieces[mem]; p != nil && c.cfg.Interval < rowLimit {
 		rows := c.samples
 		c.await(context.Background(), rowLimit, func() bool { return c.samples > rows || p.ended })
 	}
-	c.stop(mem)
-	c.stop(serve)
+	c.stop(c.pieces[mem])
+	servers := min(c.cfg.Topology.Servers, len(c.nodes))
+	c.stop(c.nodes[servers:]...)
+	c.stop(c.nodes[:servers]...)
 	c.man.finish(time.Now())
 }
 
-// stop asks a piece to stop, and kills it if it does not.
-func (c *conductor) stop(name string) {
-	p := c.pieces[name]
-	if p == nil || p.ended {
+// stop asks pieces to stop, all at once, and kills those that do not. A piece that is
+// nil, or has ended, is passed over.
+func (c *conductor) stop(pieces ...*piece) {
+	pieces = slices.DeleteFunc(slices.Clone(pieces), func(p *piece) bool { return p == nil || p.ended })
+	var err error
+	for _, p := range pieces {
+		refused := p.interrupt()
+		p.told = refused == nil
+		if !errors.Is(refused, os.ErrProcessDone) {
+			err = cmp.Or(err, refused)
+		}
+	}
+	ended := func() bool { return !slices.ContainsFunc(pieces, func(p *piece) bool { return !p.ended }) }
+	if err == nil {
+		err = c.await(context.Background(), stopLimit+c.forConns(), ended)
+	}
+	if ended() {
 		return
 	}
-	ended := func() bool { return p.ended }
-	err := p.interrupt()
-	p.told = err == nil
-	if err == nil || errors.Is(err, os.ErrProcessDone) {
-		err = c.await(context.Background(), stopLimit, ended)
+	for _, p := range pieces {
+		if !p.ended {
+			c.course.Failures = append(c.course.Failures,
+				fmt.Sprintf("%s was told to stop and had to be killed (%v).", p.record.Name, err))
+			p.kill()
+		}
 	}
-	if p.ended {
-		return
-	}
-	c.course.Failures = append(c.course.Failures,
-		fmt.Sprintf("%s was told to stop and had to be killed (%v).", name, err))
-	p.kill()
 	c.await(context.Background(), stopLimit, ended)
-}
-
-// getStats reads the server's /stats.
-func getStats(ctx context.Context, admin string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/stats", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("soak: GET /stats: %s", resp.Status)
-	}
-	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 }

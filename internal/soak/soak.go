@@ -1,6 +1,8 @@
 // Package soak runs the whole pipeline once and collects the evidence: it starts
 // serve, memlog, flood and msggen as processes of its own, leads them through the
 // phases of a run, and leaves a folder from which the verdict can be computed again.
+// The server may be one process, a parent with workers, or a topology of several nodes
+// on NATS (topology.go).
 //
 // The pieces are processes, not goroutines, because a process is what is measured:
 // its memory is its own, its descriptors are counted apart, and what kills it kills
@@ -11,8 +13,9 @@
 //
 //   - Run prepares the folder, starts one conductor, and afterwards computes the
 //     summary from the folder alone.
-//   - The conductor (conductor.go, phases.go) owns all state of the run. One goroutine,
-//     Run's own, touches it. Pieces reach it through one channel of events.
+//   - The conductor (conductor.go, phases.go, stats.go) owns all state of the run. One
+//     goroutine, Run's own, touches it. Pieces reach it through one channel of events,
+//     what nodes answer to its questions through another.
 //   - The crew (process.go) owns the processes. Each has two goroutines that turn
 //     its output into files and events and that end with it.
 //
@@ -25,19 +28,17 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 	"time"
 
-	"cometctl/internal/rlimit"
 	"cometctl/report"
 )
 
-// Errors of Run that a caller may want to tell apart. With ErrNotEmpty nothing was
-// started and nothing written; with ErrInterrupted the summary and the folder hold
-// what there was until then.
+// Errors of Run that a caller may want to tell apart. With ErrNotEmpty and ErrTooFew
+// nothing was started and nothing written; with ErrInterrupted the summary and the
+// folder hold what there was until then.
 var (
 	ErrNotEmpty    = errors.New("is not an empty folder")
+	ErrTooFew      = errors.New("too few processes")
 	ErrInterrupted = errors.New("soak: interrupted")
 )
 
@@ -48,6 +49,8 @@ type Config struct {
 	Duration time.Duration // of the traffic phase
 	Interval time.Duration // between two samples of the server's memory
 	Engine   string        // serve's --engine; empty is serve's own choice
+	Workers  int           // of serve and of flood; 0 and 1: none, one process each; or Auto
+	Topology Topology      // instead of Workers; the zero Topology is one server
 	Dir      string        // the folder to write; absent or empty
 	Program  string        // path of the cometctl that is started for each piece
 	Version  string        // what this program calls itself, for the manifest
@@ -55,6 +58,8 @@ type Config struct {
 	// Quit, when closed, kills every piece at once. Run then returns as soon as it has
 	// written what it has. Nil never quits.
 	Quit <-chan struct{}
+
+	floods int // workers of flood, as preflight decides
 
 	// Progress is called from Run's goroutine about once a second and at the beginning
 	// of each phase. It may be nil, and must return soon.
@@ -71,23 +76,14 @@ type Progress struct {
 	Rate    float64       // messages received a second, over the last report of flood
 	Sent    int64         // messages that msggen has sent so far
 	RSS     int64         // the server's, bytes; 0 is not known yet
+	PSS     int64         // with several nodes, and where it is known; otherwise 0
+	Procs   int64         // of which PSS is
 
-	// PerConn is the growth of RSS since the empty server, per open connection, in
-	// bytes. It says nothing (0) before connections are open.
+	// PerConn is the growth of PSS, or else of RSS, since the empty server, per open
+	// connection, in bytes. It says nothing (0) before connections are open.
 	PerConn float64
 	P50     float64 // due to received, milliseconds, of all messages so far; 0 is none yet
 	P99     float64
-}
-
-// Preflight finds out whether cfg can work, before anything is started or written:
-// every connection is a descriptor in serve and another one in flood, and both have
-// the limit that this process has. It returns an *rlimit.Shortage if there are not
-// enough.
-func Preflight(cfg Config) error {
-	if err := rlimit.Check(cfg.Conns, "connections"); err != nil {
-		return fmt.Errorf("soak: %w", err)
-	}
-	return nil
 }
 
 // Run does one soak and returns its summary. Cancelling ctx stops it gently: the
@@ -97,7 +93,8 @@ func Preflight(cfg Config) error {
 // not be written, as on a full disk, the summary stands on what is in memory, and the
 // error names the first file that is not whole. A summary without a verdict is none.
 func Run(ctx context.Context, cfg Config) (report.Summary, error) {
-	if err := Preflight(cfg); err != nil {
+	cfg, err := preflight(cfg)
+	if err != nil {
 		return report.Summary{}, err
 	}
 	dir, err := createFolder(cfg.Dir)
@@ -183,29 +180,4 @@ func planOf(cfg Config) plan {
 		traffic: cfg.Duration,
 		report:  min(max(cfg.Interval, reportMin), reportMax),
 	}
-}
-
-// The command lines of the pieces, without the program's name.
-
-func serveArgs(cfg Config) []string {
-	args := []string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"}
-	if cfg.Engine != "" {
-		args = append(args, "--engine", cfg.Engine)
-	}
-	return args
-}
-
-func memlogArgs(cfg Config, pid int, file string) []string {
-	return []string{"memlog", "--pid", strconv.Itoa(pid), "--interval", cfg.Interval.String(), "-o", file}
-}
-
-func floodArgs(cfg Config, p plan, listen string) []string {
-	return []string{"flood", "--json", "--stats-every", p.report.String(),
-		fmt.Sprintf("http://%s/test/{1..%d}", listen, cfg.Conns)}
-}
-
-func msggenArgs(cfg Config, p plan, admin string) []string {
-	return []string{"msggen", "--json", "--stats-every", p.report.String(), "--to", "http://" + admin + "/send",
-		"--rate", strconv.FormatFloat(cfg.Rate, 'f', 9, 64), "--duration", cfg.Duration.String(),
-		"--ids", strconv.Itoa(cfg.Conns)}
 }

@@ -14,19 +14,24 @@ import (
 type world struct {
 	t       *testing.T
 	cfg     Config
-	started []string     // names, in order
-	stopped []string     // names, in the order in which they were told to stop
+	started []string // names, in order
+	stopped []string // names, in the order in which they were told to stop
+	args    map[string][]string
 	sent    atomic.Int64 // messages that serve has taken
 	living  atomic.Int64 // pieces
 
 	// How the pieces misbehave.
-	die      map[string]death         // ends by itself
-	deaf     string                   // does not hear its interruption
-	silent   string                   // never says anything
-	endless  bool                     // msggen does not get done in its time
+	die      map[string]death // ends by itself
+	deaf     string           // does not hear its interruption
+	silent   string           // never says anything
+	endless  bool             // msggen does not get done in its time
+	began    time.Time
 	dir      folder                   // empty: one of its own
 	open     int64                    // connections that flood gets open
 	arrive   func(sent int64) int64   // messages that have arrived of those sent
+	waiting  int64                    // ids that the nodes say NATS is still to hear of; one less at each question
+	mute     string                   // admin address of a node that answers no question,
+	muteAt   time.Duration            // from then on
 	progress []Progress               // what Progress was told
 	at       map[string]time.Duration // when each phase began
 }
@@ -39,7 +44,7 @@ type death struct {
 
 // actor is one fake piece.
 type actor struct {
-	name        string
+	name, does  string // its name, and its command
 	w           *world
 	events      chan<- event
 	interrupted chan struct{}
@@ -64,18 +69,32 @@ func (a *actor) say(stderr bool, format string, args ...any) {
 
 func newWorld(t *testing.T) *world {
 	return &world{
-		t: t, die: map[string]death{}, at: map[string]time.Duration{},
+		t: t, args: map[string][]string{}, die: map[string]death{}, at: map[string]time.Duration{},
 		cfg:  Config{Conns: 100, Rate: 10, Duration: 24 * time.Second, Interval: time.Second},
 		open: 100, arrive: func(sent int64) int64 { return sent },
 	}
 }
 
 func (w *world) start(name string, args []string, events chan<- event) (process, error) {
-	a := &actor{name: name, w: w, events: events, interrupted: make(chan struct{}), killed: make(chan struct{})}
+	a := &actor{name: name, does: args[0], w: w, events: events, interrupted: make(chan struct{}), killed: make(chan struct{})}
 	w.started = append(w.started, name)
+	w.args[name] = args
 	w.living.Add(1)
 	go a.live()
 	return a, nil
+}
+
+// ready is the ready line of a node. All addresses of one have one port, which tells
+// which it is.
+func (a *actor) ready() string {
+	var server, front int
+	if _, err := fmt.Sscanf(a.name, "front-%d-%d", &server, &front); err == nil {
+		return fmt.Sprintf(`{"listen":"127.0.0.1:%[1]d","admin":"127.0.0.1:%[1]d","pid":%[1]d}`, 100*server+front)
+	}
+	if _, err := fmt.Sscanf(a.name, "nats-%d", &server); err == nil {
+		return fmt.Sprintf(`{"admin":"127.0.0.1:%[1]d","pid":%[1]d,"nats":"nats://127.0.0.1:%[1]d","routes":"nats://127.0.0.2:%[1]d"}`, 100*server)
+	}
+	return `{"listen":"127.0.0.1:1","admin":"127.0.0.1:2","pid":4711}`
 }
 
 // live is a piece's life: it does its work every second until something ends it.
@@ -86,17 +105,17 @@ func (a *actor) live() {
 		dies = time.After(d.after)
 		end.code, end.words, end.exit = d.code, d.words, fmt.Sprintf("exit status %d", d.code)
 	}
-	if a.name == msggen && !a.w.endless {
+	if a.does == msggen && !a.w.endless {
 		done = time.After(a.w.cfg.Duration)
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	if a.name == serve {
+	if a.does == serve {
 		time.Sleep(100 * time.Millisecond)
-		a.say(false, `{"listen":"127.0.0.1:1","admin":"127.0.0.1:2","pid":4711}`)
+		a.say(false, "%s", a.ready())
 	}
 	for n := int64(0); ; n++ {
-		switch a.name {
+		switch a.does {
 		case mem:
 			a.say(false, "date\t%d\t%d\t%d", time.Now().Unix(), 5000+n, n)
 		case flood:
@@ -114,6 +133,7 @@ func (a *actor) live() {
 			continue
 		case <-dies:
 		case <-done:
+			a.say(false, `{"sent":%d,"accepted":%d}`, a.w.sent.Load(), a.w.sent.Load())
 		case <-a.interrupted:
 			end.code, end.words, end.exit = 0, nil, "exit status 0"
 		case <-a.killed:
@@ -128,6 +148,7 @@ func (a *actor) live() {
 // run runs a conductor in the world.
 func (w *world) run(ctx context.Context) (*conductor, error) {
 	began := time.Now()
+	w.began = began
 	w.cfg.Progress = func(p Progress) {
 		w.progress = append(w.progress, p)
 		if _, ok := w.at[p.Phase]; !ok {
@@ -138,15 +159,31 @@ func (w *world) run(ctx context.Context) (*conductor, error) {
 		w.dir = folder(w.t.TempDir())
 	}
 	c := newConductor(w.cfg, w, w.dir)
-	c.ledger = func(context.Context, string) ([]byte, error) {
-		return fmt.Appendf(nil, `{"ledger":{"sent":%d,"delivered":%d}}`, w.sent.Load(), w.sent.Load()), nil
-	}
+	c.ledger = w.stats
 	err := c.run(ctx)
 	synctest.Wait()
 	if n := w.living.Load(); n > 0 {
 		w.t.Errorf("%d pieces still live after the run", n)
 	}
 	return c, err
+}
+
+// stats is the /stats of a node. Of a topology's, front-1-1 gets all messages.
+func (w *world) stats(ctx context.Context, admin string) ([]byte, error) {
+	if admin == w.mute && time.Since(w.began) > w.muteAt {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	sent := w.sent.Load()
+	if w.cfg.nodes() == 1 {
+		return fmt.Appendf(nil, `{"ledger":{"sent":%d,"delivered":%d}}`, sent, sent), nil
+	}
+	if admin != "127.0.0.1:101" && w.cfg.Workers < 2 {
+		sent = 0
+	}
+	w.waiting = max(w.waiting-1, 0)
+	return fmt.Appendf(nil, `{"ledger":{"received":%d,"delivered":%d},"cluster":{"connected":true,"waiting":%d,"servers":%d}}`,
+		sent, sent, w.waiting, w.cfg.Topology.Servers-1), nil
 }
 
 func (w *world) names(m *Manifest) []string {

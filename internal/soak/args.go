@@ -1,0 +1,59 @@
+package soak
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The command lines of the pieces, without the program's name. Those of a topology's
+// nodes are in topology.go.
+
+func serveArgs(cfg Config) []string {
+	args := []string{serve, "--listen", anyPort, "--admin", anyPort, "--json"}
+	if cfg.Engine != "" {
+		args = append(args, "--engine", cfg.Engine)
+	}
+	return append(args, workersArgs(cfg.Workers)...)
+}
+
+// workersArgs asks for several workers. One process without any is what there is unasked.
+func workersArgs(n int) []string {
+	if n < 2 {
+		return nil
+	}
+	return []string{"--workers", strconv.Itoa(n)}
+}
+
+func memlogArgs(cfg Config, pids []int, file string) []string {
+	args := []string{mem}
+	for _, pid := range pids {
+		args = append(args, "--pid", strconv.Itoa(pid))
+	}
+	return append(args, "--interval", cfg.Interval.String(), "-o", file)
+}
+
+// floodArgs gives each front the same share of the ids, the first ones some of what is
+// left over.
+func floodArgs(cfg Config, p plan, fronts []string) []string {
+	args := append([]string{flood, "--json", "--stats-every", p.report.String()}, workersArgs(cfg.floods)...)
+	for i, front := range fronts {
+		from, to := i*cfg.Conns/len(fronts), (i+1)*cfg.Conns/len(fronts)
+		if from < to {
+			args = append(args, fmt.Sprintf("http://%s/test/{%d..%d}", front, from+1, to))
+		}
+	}
+	return args
+}
+
+// msggenArgs sends through the server's admin listener, or to NATS servers where there
+// are any.
+func msggenArgs(cfg Config, p plan, admin string, servers []string) []string {
+	to := "http://" + admin + "/send"
+	if len(servers) > 0 {
+		to = strings.Join(servers, ",")
+	}
+	return []string{msggen, "--json", "--stats-every", p.report.String(), "--to", to,
+		"--rate", strconv.FormatFloat(cfg.Rate, 'f', 9, 64), "--duration", cfg.Duration.String(),
+		"--ids", strconv.Itoa(cfg.Conns)}
+}
