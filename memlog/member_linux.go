@@ -13,10 +13,11 @@ import (
 )
 
 // maxRollup is the RSS, in KB, up to which a process's PSS is asked for. For smaps_rollup the kernel
-// walks every page of the process while it holds the lock of its memory map: 8 ms for each GB.
-const maxRollup = 512 << 10
+// walks every page of the process while it holds the lock of its memory map: 8 ms for each GB. The
+// server of a million connections' workers is not above it.
+const maxRollup = 2 << 20
 
-var errRollup = errors.New("above 512 MB of RSS it would hold up the target")
+var errRollup = errors.New("above 2 GB of RSS it would hold up the target")
 
 // A member is one process of a family, seen through /proc. Its files stay open as long as it
 // lives, so that a sample is some ten reads, however many descriptors it has.

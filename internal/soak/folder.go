@@ -225,7 +225,7 @@ func (d folder) samples(first int64) ([]report.Sample, error) {
 // sampleOf is a row of the memory log as report wants it. first is the moment of the
 // first row, or 0.
 func sampleOf(row memlog.Sample, first int64) report.Sample {
-	s := report.Sample{Time: row.Time, RSS: row.RSS * 1024, PSS: -1, Kernel: -1, Conns: row.Conns, Procs: -1}
+	s := report.Sample{Time: row.Time, RSS: row.RSS * 1024, PSS: -1, Kernel: -1, Conns: row.Conns, Procs: row.Procs}
 	if first != 0 && row.Elapsed >= 0 {
 		s.Time = time.Unix(0, first).Add(row.Elapsed)
 	}

@@ -69,9 +69,9 @@ var testFolder = map[string]string{
 	flood + ".json":  `{"asked":2,"open":1,"failed":0,"closed_early":1,"messages":8,"duplicated":1,"latency_ms":null}`,
 	msggen + ".json": `{"sent":9,"accepted":9,"rate":3}`,
 	statsFile:        `{"conns":1,"ledger":{"sent":9,"delivered":8,"gone":1}}`,
-	logFile: "# columns: date epoch rss_kb conns elapsed_s anon_kb pss_kb slab_kb sockbuf_kb\n" +
+	logFile: "# columns: date epoch rss_kb conns elapsed_s anon_kb pss_kb slab_kb sockbuf_kb procs\n" +
 		"x\t1000\t100\t0\t0.000\t1\t1\t50\t4\n" +
-		"x\t1002\t101\t0\t2.000\t1\t1\t50\t4\n" +
+		"x\t1002\t101\t0\t2.000\t1\t1\t50\t4\t3\n" +
 		"x\t1004\t150\t2\t4.000\t1\t1\t60\n" +
 		"x\t1006\t152\t2\t6.000\t1\t\t\t\n" +
 		"x\t1010\t160",
@@ -105,7 +105,7 @@ func TestEvidence(t *testing.T) {
 		},
 		Samples: []report.Sample{
 			{Time: at(1000900), RSS: 100 << 10, PSS: 1 << 10, Kernel: 54 << 10, Procs: -1},
-			{Time: at(1002900), RSS: 101 << 10, PSS: 1 << 10, Kernel: 54 << 10, Procs: -1},
+			{Time: at(1002900), RSS: 101 << 10, PSS: 1 << 10, Kernel: 54 << 10, Procs: 3},
 			{Time: at(1004900), RSS: 150 << 10, PSS: 1 << 10, Kernel: 60 << 10, Conns: 2, Procs: -1}, // by whole seconds it would belong to the ramp
 			{Time: at(1006900), RSS: 152 << 10, PSS: -1, Kernel: -1, Conns: 2, Procs: -1},
 		},

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,10 +60,22 @@ func play(name string, args []string) {
 		if err != nil {
 			panic(err)
 		}
+		node := argText(args, "--node")
 		go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintln(w, `{"ledger":{"sent":3,"delivered":3}}`)
+			switch node {
+			case "":
+				fmt.Fprintln(w, `{"ledger":{"sent":3,"delivered":3}}`)
+			case "front-1-1": // gets all messages
+				fmt.Fprintln(w, `{"ledger":{"received":3,"delivered":3},"cluster":{"connected":true}}`)
+			default:
+				fmt.Fprintln(w, `{"ledger":{},"cluster":{"connected":true,"servers":1}}`)
+			}
 		}))
-		fmt.Printf("{\"listen\":%q,\"admin\":%q,\"pid\":%d}\n", l.Addr(), l.Addr(), os.Getpid())
+		if strings.HasPrefix(node, "nats-") {
+			fmt.Printf("{\"admin\":%q,\"pid\":%d,\"nats\":\"nats://%[1]s\",\"routes\":\"nats://%[1]s\"}\n", l.Addr(), os.Getpid())
+		} else {
+			fmt.Printf("{\"listen\":%q,\"admin\":%q,\"pid\":%d}\n", l.Addr(), l.Addr(), os.Getpid())
+		}
 	case msggen:
 		done = time.After(argDuration(args, "--duration"))
 	}
@@ -101,17 +114,20 @@ func play(name string, args []string) {
 	}
 }
 
-func argDuration(args []string, flag string) time.Duration {
-	for i, a := range args {
-		if a == flag {
-			d, err := time.ParseDuration(args[i+1])
-			if err != nil {
-				panic(err)
-			}
-			return d
-		}
+// argText is the value of a flag, or nothing.
+func argText(args []string, flag string) string {
+	if i := slices.Index(args, flag); i >= 0 {
+		return args[i+1]
 	}
-	panic(flag + " is missing")
+	return ""
+}
+
+func argDuration(args []string, flag string) time.Duration {
+	d, err := time.ParseDuration(argText(args, flag))
+	if err != nil {
+		panic(err)
+	}
+	return d
 }
 
 func testConfig(t *testing.T) Config {
@@ -150,6 +166,58 @@ func TestRunWithProcesses(t *testing.T) {
 	m := readManifest(t, cfg.Dir)
 	if m.Version != "test" || len(m.Pieces) != 4 || len(m.Phases) != 5 || m.Asked.IntervalS != 0.05 {
 		t.Errorf("manifest %+v", m)
+	}
+}
+
+func TestTopologyWithProcesses(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Topology = Topology{2, 2}
+	s, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Verdict != report.Pass || s.Nodes != 6 || *s.Messages.Lost != 0 || *s.Messages.Delivered != 3 {
+		t.Errorf("verdict %s %q, %d nodes", s.Verdict, s.Reasons, s.Nodes)
+	}
+	for _, name := range []string{statsFile, "stats-nats-2.json", "stats-front-2-2.json", "nats-1.json", "front-1-2.log", "flood.json", pictureFile} {
+		if _, err := os.Stat(filepath.Join(cfg.Dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	m := readManifest(t, cfg.Dir)
+	if len(m.Pieces) != 9 || len(m.Phases) != 5 || m.Asked.Topology != "2x2" {
+		t.Errorf("manifest %+v", m)
+	}
+	checkGone(t, m)
+}
+
+// kill -9 of a node in the traffic is a finding; the run goes on to its end without it.
+func TestKilledNode(t *testing.T) {
+	for _, name := range []string{"front-2-1", "nats-1"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.Topology, cfg.Duration = Topology{2, 2}, 600*time.Millisecond
+			killed := false
+			cfg.Progress = func(p Progress) {
+				if p.Phase != phaseTraffic || killed {
+					return
+				}
+				for _, p := range readManifest(t, cfg.Dir).Pieces {
+					if victim, err := os.FindProcess(p.PID); p.Name == name && err == nil {
+						killed = victim.Kill() == nil
+					}
+				}
+			}
+			s, err := Run(t.Context(), cfg)
+			if err != nil || !killed || s.Verdict != report.Fail || !strings.HasPrefix(s.Reasons[0], name+" ended by itself in the traffic phase, after ") {
+				t.Errorf("%v, killed: %v, verdict %s %q", err, killed, s.Verdict, s.Reasons)
+			}
+			m := readManifest(t, cfg.Dir)
+			if traffic := m.Phases[3]; time.Duration(traffic.To-traffic.From) < cfg.Duration || *s.Messages.Received != 3 {
+				t.Errorf("the run did not go on: %+v, %+v", m.Phases, s.Messages)
+			}
+			checkGone(t, m)
+		})
 	}
 }
 
