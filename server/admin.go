@@ -37,6 +37,12 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
 	}
+	if s.cluster != nil {
+		if err := s.cluster.Ready(); err != nil {
+			http.Error(w, plain(err), http.StatusServiceUnavailable)
+			return
+		}
+	}
 	w.Write([]byte("ok\n"))
 }
 

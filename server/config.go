@@ -36,6 +36,9 @@ func (c *Config) setDefaults() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	def(&c.Engine, netloop.Engines()[0])
+	if c.NoFront {
+		c.Loops = 1 // without a connection
+	}
 	if !slices.Contains(netloop.Engines(), c.Engine) {
 		return configErrorf("--engine %q: this system has %q", c.Engine, netloop.Engines())
 	}
@@ -67,11 +70,14 @@ func (c *Config) checkAddresses() error {
 	var at [2]*net.TCPAddr
 	for i, f := range []struct{ flag, v string }{{"listen", c.Listen}, {"admin", c.Admin}} {
 		var err error
+		if c.NoFront && i == 0 {
+			continue
+		}
 		if at[i], err = net.ResolveTCPAddr("tcp", f.v); err != nil {
 			return configErrorf("--%s %q: want host:port: %w", f.flag, f.v, err)
 		}
 	}
-	if at[0].Port != 0 && at[0].Port == at[1].Port && (covers(at[0].IP, at[1].IP) || covers(at[1].IP, at[0].IP)) {
+	if !c.NoFront && at[0].Port != 0 && at[0].Port == at[1].Port && (covers(at[0].IP, at[1].IP) || covers(at[1].IP, at[0].IP)) {
 		return configErrorf("--listen %s and --admin %s are the same port; give them two", c.Listen, c.Admin)
 	}
 	return nil

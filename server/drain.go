@@ -36,6 +36,9 @@ func (s *Server) drainOnce(ctx context.Context) error {
 	}
 	s.waitIdle(ctx)
 	s.shutAdmin() // before the engine ends: a publisher that is still sending learns the outcome of all it has sent
+	if s.cluster != nil {
+		s.cluster.Close() // what had arrived for sessions that have ended is told to the ledger
+	}
 	s.engine.Close()
 	if cut := s.counts.cut.Load() - before; cut > 0 {
 		return fmt.Errorf("server: %d connections did not end within %v and were cut", cut, s.cfg.DrainTimeout)

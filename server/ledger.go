@@ -104,13 +104,13 @@ func (l *Ledger) Add(m Ledger) {
 type ledger struct {
 	mu    sync.Mutex
 	past  *tally                     // of accounts that were cleared
-	fresh func() *tally              // makes the numbers of one more account; nil makes them on the heap
+	fresh func(owner string) *tally  // makes the numbers of one more account; nil makes them on the heap
 	live  atomic.Pointer[[]*account] // by tag - 1; replaced when it grows, so that at needs no lock
 	empty []uint32                   // tags of cleared accounts
 }
 
-// open starts an account. Its tag is never 0.
-func (l *ledger) open() (uint32, *account) {
+// open starts an account; owner is its origin, if it has one. Its tag is never 0.
+func (l *ledger) open(owner string) (uint32, *account) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := len(l.empty); n > 0 {
@@ -122,14 +122,14 @@ func (l *ledger) open() (uint32, *account) {
 	if p := l.live.Load(); p != nil {
 		all = *p
 	}
-	all = append(all[:len(all):len(all)], &account{tally: l.blank(), zero: make(chan struct{}, 1)})
+	all = append(all[:len(all):len(all)], &account{tally: l.blank(owner), zero: make(chan struct{}, 1)})
 	l.live.Store(&all)
 	return uint32(len(all)), all[len(all)-1]
 }
 
-func (l *ledger) blank() *tally {
+func (l *ledger) blank(owner string) *tally {
 	if l.fresh != nil {
-		return l.fresh()
+		return l.fresh(owner)
 	}
 	return new(tally)
 }
@@ -153,7 +153,7 @@ func (l *ledger) clear(tag uint32, a *account) {
 		return
 	}
 	if l.past == nil {
-		l.past = l.blank()
+		l.past = l.blank("")
 	}
 	l.past.take(a.tally)
 	a.closed.Store(false)

@@ -9,8 +9,8 @@ import (
 
 func TestAccountTagsAreReused(t *testing.T) {
 	var l ledger
-	tag, a := l.open()
-	other, _ := l.open()
+	tag, a := l.open("")
+	other, _ := l.open("")
 	if tag == 0 || other == 0 || tag == other {
 		t.Fatalf("tags %d and %d", tag, other)
 	}
@@ -21,7 +21,7 @@ func TestAccountTagsAreReused(t *testing.T) {
 	l.settle(tag, delivered)
 	l.settle(tag, dropped)
 	l.close(tag)
-	if again, _ := l.open(); again == tag {
+	if again, _ := l.open(""); again == tag {
 		t.Fatalf("account %d is given out while a copy is pending", tag)
 	}
 	if got, want := l.read(), (Ledger{Sent: 3, Copies: 3, Delivered: 1, Dropped: 1, Pending: 1}); got != want {
@@ -32,7 +32,7 @@ func TestAccountTagsAreReused(t *testing.T) {
 	if got := l.read(); got != want {
 		t.Errorf("settled: %+v, want %+v", got, want)
 	}
-	again, b := l.open()
+	again, b := l.open("")
 	if again != tag {
 		t.Errorf("the settled account %d is not reused, but %d is", tag, again)
 	}
@@ -54,7 +54,7 @@ func TestAccountTagsAreReused(t *testing.T) {
 
 func TestAwait(t *testing.T) {
 	var l ledger
-	tag, a := l.open()
+	tag, a := l.open("")
 	a.queued()
 	if got := a.await(time.Millisecond); got.Pending != 1 {
 		t.Errorf("out of patience: %+v", got)
@@ -92,7 +92,7 @@ func TestLedgerConcurrently(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(1, uint64(w)))
 			var mine [3]int64
 			for range rounds {
-				tag, a := l.open()
+				tag, a := l.open("")
 				if got := a.read(); got != (Ledger{}) {
 					t.Errorf("a new account holds %+v", got)
 				}

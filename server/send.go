@@ -21,6 +21,8 @@ import (
 const (
 	sendPatience   = 100 * time.Millisecond
 	streamPatience = 2 * time.Millisecond // short: the next request of the connection waits behind it
+
+	settledPatience = 20 * time.Millisecond // of a stream, for NATS's words about messages that nobody wanted
 )
 
 // namedLines is how many bad lines an answer names; it counts all.
@@ -29,7 +31,8 @@ const namedLines = 10
 // totals is the answer to a publishing request.
 type totals struct {
 	Ledger
-	Bad    int64     `json:"bad"` // lines that were no message
+	Remote int64     `json:"remote,omitempty"` // of one message: sessions of other nodes that it was handed to
+	Bad    int64     `json:"bad"`              // lines that were no message
 	Errors []badLine `json:"errors,omitempty"`
 	Cut    string    `json:"cut,omitempty"` // why the stream was not read to its end
 }
@@ -47,29 +50,41 @@ type publisher struct {
 }
 
 func (s *Server) newPublisher() *publisher {
-	tag, a := s.ledger.open()
+	tag, a := s.ledger.open("")
 	return &publisher{s, tag, a}
 }
 
-func (p *publisher) send(id, msg []byte) error {
+// errMessageMax is what a message over Config.MessageMax is.
+var errMessageMax = errors.New("too large")
+
+// admit refuses what no router needs to look at.
+func (p *publisher) admit(id, msg []byte) error {
 	if len(msg) > p.s.cfg.MessageMax {
-		return fmt.Errorf("a message of %d bytes; at most %d are allowed (--message-max)", len(msg), p.s.cfg.MessageMax)
+		return fmt.Errorf("%w: a message of %d bytes; at most %d are allowed (--message-max)", errMessageMax, len(msg), p.s.cfg.MessageMax)
 	}
-	if err := router.ValidID(id); err != nil {
+	return router.ValidID(id)
+}
+
+func (p *publisher) send(id, msg []byte) error {
+	if err := p.admit(id, msg); err != nil {
 		return err
 	}
 	// Counted before it is routed: an outcome may be booked while Send still runs, and no reader of the ledger shall see
 	// more outcomes than messages.
 	p.sent.Add(1)
 	r, err := p.s.router.Send(id, msg, uint64(p.tag))
-	if err != nil {
+	switch {
+	case err != nil:
 		p.sent.Add(-1)
-		return err
-	}
-	if r.Sessions == 0 {
+	case r.Sessions > 0:
+	case r.Published:
+		p.forwarded.Add(1)
+	case p.s.cluster != nil:
+		p.unpublished.Add(1)
+	default:
 		p.offline.Add(1)
 	}
-	return nil
+	return err
 }
 
 // sendOne is POST /send/{id}: the body is the message.
@@ -83,13 +98,22 @@ func (s *Server) sendOne(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := s.newPublisher()
-	defer s.ledger.close(p.tag)
-	if err := p.send([]byte(r.PathValue("id")), msg); err != nil {
-		http.Error(w, plain(err), http.StatusBadRequest)
+	defer p.leave()
+	var t totals
+	if id := []byte(r.PathValue("id")); s.cluster != nil {
+		var remote int
+		remote, err = p.confirm(r.Context(), id, msg)
+		t.Remote = int64(remote)
+	} else {
+		err = p.send(id, msg)
+	}
+	if err != nil {
+		http.Error(w, plain(err), statusOf(err))
 		return
 	}
 	s.engine.Flush()
-	writeJSON(w, totals{Ledger: p.await(sendPatience)})
+	t.Ledger = p.await(sendPatience)
+	writeJSON(w, t)
 }
 
 // lineParser splits one line of a stream into id and message.
@@ -163,7 +187,7 @@ func jsonError(err error) error {
 // plain is an error's text for a client, who need not know which package found it.
 func plain(err error) string {
 	text := err.Error()
-	for _, name := range []string{"server: ", "router: ", "cluster: "} {
+	for _, name := range []string{"server: ", "router: ", "cluster: ", "broker: "} {
 		text = strings.TrimPrefix(text, name)
 	}
 	return text
@@ -183,9 +207,14 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) {
 	stop := context.AfterFunc(s.pubs, func() { http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	p := s.newPublisher()
-	defer s.ledger.close(p.tag)
+	defer p.leave()
 	var t totals
 	readErr := p.stream(r.Body, parse, &t)
+	if s.cluster != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), settledPatience)
+		_ = s.cluster.Settle(ctx) // where that takes longer, what nobody wanted is told as forwarded
+		cancel()
+	}
 	t.Ledger = p.await(streamPatience)
 	status := http.StatusOK
 	switch {

@@ -3,7 +3,8 @@
 //
 //   - The front (front.go, answer.go) speaks HTTP on the comet listener. It is a netloop.Handler: its state per connection
 //     is 8 bytes in a slab, its state per loop is touched in that loop's turn only.
-//   - The router (package server/router) knows which session holds which id. A session is a netloop.Conn.
+//   - The router (package server/router) knows which session holds which id. A session is a netloop.Conn. In a node of a
+//     cluster (join.go) it reaches the sessions of other nodes as well.
 //   - The admin listener (admin.go, send.go, stats.go) is plain net/http: publishers, counters, profiles.
 //   - The ledger (ledger.go) accounts for every message. An account belongs to one publishing request while that lasts;
 //     whoever learns the outcome of a message writes it into the account that the message came from, and every number
@@ -57,7 +58,14 @@ type Config struct {
 	HeadTimeout  time.Duration // how long a request head may take from the connection's beginning; default DefaultHeadTimeout
 	MessageMax   int           // largest message in bytes; default 64 KiB
 	DrainTimeout time.Duration // how long Drain waits for output to leave; default DefaultDrainTimeout
-	Log          *slog.Logger  // default: nobody is told
+	NoFront      bool          // no comet listener: a router and the admin listener only, the article's node n2
+
+	// Join makes this server a node of a cluster, with a router that tells Hooks what it hears. Nil: it is alone.
+	Join func(Hooks) (Cluster, error)
+	// Required refuses messages while the other nodes cannot be reached; Join's router knows of it too.
+	Required bool
+
+	Log *slog.Logger // default: nobody is told
 }
 
 // Errors that New returns; compare with errors.Is.
@@ -72,7 +80,9 @@ type Server struct {
 	cfg      Config
 	engine   netloop.Engine
 	router   router.Router
-	local    *router.Local
+	local    *router.Local // the router of a server that is alone
+	cluster  Cluster       // the router of a node; nil for one that is alone
+	origins  origins       // accounts of publishers elsewhere
 	ledger   ledger
 	counts   counts
 	most     int64        // descriptors that connections may hold, beside adminPlaces
@@ -106,8 +116,6 @@ func New(cfg Config) (*Server, error) {
 	s.pubs, s.stopPub = context.WithCancel(context.Background())
 	s.tsv.New = func() any { return bufio.NewReaderSize(nil, cfg.lineMax(parseTSV)) }
 	s.json.New = func() any { return bufio.NewReaderSize(nil, cfg.lineMax(parseJSON)) }
-	s.local = router.NewLocal(s.post)
-	s.router = s.local
 	ln, err := net.Listen("tcp", cfg.Admin)
 	if err != nil {
 		return nil, fmt.Errorf("server: admin listener: %w", err)
@@ -121,11 +129,19 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	front.ready(s.engine.Loops())
+	if err := s.join(); err != nil {
+		s.engine.Close()
+		ln.Close()
+		return nil, fmt.Errorf("server: %w", err)
+	}
 	s.http = s.newAdmin()
 	al := newAdminListener(ln, adminPlaces, s.lend, func() {
 		cfg.Log.Warn("the admin listener's connections have all descriptors that can be spared; more wait until one ends")
 	})
 	go func() { s.httpDone <- s.http.Serve(al) }()
+	if cfg.NoFront {
+		return s, nil
+	}
 	if s.comet, err = s.engine.Listen(cfg.Listen); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("server: comet listener: %w", err)
@@ -160,7 +176,7 @@ func (s *Server) post(to router.Session, msg []byte, tag uint64) {
 	}
 }
 
-// Comet is the address of the comet listener.
+// Comet is the address of the comet listener; the zero AddrPort with Config.NoFront.
 func (s *Server) Comet() netip.AddrPort { return s.comet }
 
 // Admin is the address of the admin listener.
@@ -176,6 +192,9 @@ func (s *Server) Loops() int { return s.engine.Loops() }
 func (s *Server) Close() error {
 	s.draining.Store(true)
 	s.stopPub()
+	if s.cluster != nil {
+		s.cluster.Close()
+	}
 	err := s.engine.Close()
 	s.http.Close()
 	<-s.httpDone

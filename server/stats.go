@@ -20,6 +20,8 @@ type Stats struct {
 	Router   RouterStats `json:"router"`
 	Ledger   Ledger      `json:"ledger"`
 	Memory   MemoryStats `json:"memory"`
+	// Cluster is how a node stands with the others; nil for a server that is alone.
+	Cluster *ClusterStats `json:"cluster,omitempty"`
 	// OpenFiles is the number of descriptors that the process has open; absent where that is not known (not Linux).
 	OpenFiles int `json:"open_fds,omitempty"`
 }
@@ -57,16 +59,20 @@ type MemoryStats struct {
 
 // Stats reads all counters, one after another: connections come and go meanwhile.
 func (s *Server) Stats() Stats {
-	r := s.local.Stats()
-	return Stats{
+	r := s.here()
+	st := Stats{
 		PID: os.Getpid(), Engine: s.Engine(), Loops: s.Loops(), Uptime: time.Since(s.born).Seconds(), Draining: s.draining.Load(),
 		Conns: ConnStats{Open: s.counts.open.Load(), Max: int64(s.cfg.MaxConns), Accepted: s.counts.accepted.Load(),
 			Streams: s.counts.logins.Load(), Refused: s.counts.refused.Load(), Bad: s.counts.bad.Load(),
 			NotFound: s.counts.missed.Load(), Timeout: s.counts.late.Load(), Slow: s.counts.slow.Load()},
 		Router: RouterStats{Sessions: int64(r.Sessions), IDs: int64(r.IDs), Logins: int64(r.Logins)},
-		Ledger: s.ledger.read(),
+		Ledger: s.ledgerNow(),
 		Memory: readMemory(), OpenFiles: openDescriptors(),
 	}
+	if s.cluster != nil {
+		st.Cluster = new(s.cluster.Status())
+	}
+	return st
 }
 
 func readMemory() MemoryStats {
@@ -115,6 +121,16 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	metric("router_ids", "gauge", "Ids that somebody holds.", "", st.Router.IDs)
 	metric("messages_sent_total", "counter", "Messages taken from publishers.", "", st.Ledger.Sent)
 	metric("messages_offline_total", "counter", "Messages for an id that nobody held.", "", st.Ledger.Offline)
+	if c := st.Cluster; c != nil {
+		metric("messages_forwarded", "gauge", "Messages without a session here that other nodes were sent, unless nobody wanted them.", "", st.Ledger.Forwarded)
+		metric("messages_received_total", "counter", "Messages that came from other nodes or from publishers on NATS.", "", st.Ledger.Received)
+		metric("messages_unpublished_total", "counter", "Messages without a session here while NATS could not be reached.", "", st.Ledger.Unpublished)
+		metric("messages_overrun_total", "counter", "Messages for this node thrown away because too many waited.", "", st.Ledger.Overrun)
+		metric("cluster_connected", "gauge", "1 while there is a connection to NATS.", "", map[bool]int{true: 1}[c.Connected])
+		metric("cluster_subscribed_ids", "gauge", "Ids that NATS knows this node by.", "", c.Subscribed)
+		metric("cluster_outages_total", "counter", "Times that the connection to NATS was lost.", "", c.Outages)
+		metric("cluster_slow_consumers_total", "counter", "Connections that the embedded NATS server has cut off for their slowness.", "", c.SlowConsumers)
+	}
 	metric("copies_total", "counter", "Deliveries begun, and how they ended.",
 		`{outcome="begun"}`, st.Ledger.Copies, `{outcome="delivered"}`, st.Ledger.Delivered, `{outcome="dropped"}`, st.Ledger.Dropped, `{outcome="gone"}`, st.Ledger.Gone)
 	metric("copies_pending", "gauge", "Deliveries queued.", "", st.Ledger.Pending)

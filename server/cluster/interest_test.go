@@ -128,6 +128,7 @@ func TestDropped(t *testing.T) {
 	slow.Logout(1 + '0') // what was dropped stays counted when the id is gone
 	slow.Logout(1 + '1')
 	close(release)
+	brokertest.Until(t, "there is room for the pings of settle", func() bool { return slow.Stats().Received == 1+pending })
 	settle(t, slow, from.Router)
 	if st := slow.Stats(); st.Dropped != messages-pending || st.Received != 1+pending || st.Subscribed != 1 {
 		t.Errorf("%+v", st)
