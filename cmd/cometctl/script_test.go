@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +28,8 @@ import (
 //	signal NAME INT|TERM|KILL        send a signal to what was started
 //	finish NAME N                    wait for its end, demand exit code N
 //	serve NAME ARGS...               start `cometctl serve` on free ports and wait until it is ready; its addresses
-//	                                 are $NAME_listen and $NAME_admin (host:port), its pid is $NAME_pid
+//	                                 are $NAME_listen and $NAME_admin (host:port), its pid is $NAME_pid, an
+//	                                 embedded NATS server's URL is $NAME_nats
 //	json FILE PATH OP VALUE          FILE (or stdout) holds one JSON value; compare the one at PATH (a.b.c, numbers index
 //	                                 arrays, an empty path '.' is the whole) with VALUE; OP is == != < <= > >=
 //
@@ -198,20 +200,24 @@ func scriptFinish(ts *testscript.TestScript, neg bool, args []string) {
 func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	scriptUsage(ts, neg, len(args) >= 1, "serve NAME ARGS...")
 	name := args[0]
-	scriptStart(ts, false, append([]string{name, "cometctl", "serve",
-		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"}, args[1:]...))
+	line := []string{name, "cometctl", "serve", "--admin", "127.0.0.1:0", "--json"}
+	if !slices.Contains(args, "--router-only") {
+		line = append(line, "--listen", "127.0.0.1:0")
+	}
+	scriptStart(ts, false, append(line, args[1:]...))
 	j := findJob(ts, name)
 	for deadline := time.Now().Add(awaitLimit); ; time.Sleep(10 * time.Millisecond) {
 		out, _ := os.ReadFile(ts.MkAbs(name + ".out"))
 		if line, _, whole := bytes.Cut(out, []byte("\n")); whole {
 			var ready struct {
-				Listen, Admin string
-				Pid           int
+				Listen, Admin, NATS string
+				Pid                 int
 			}
 			ts.Check(json.Unmarshal(line, &ready))
 			ts.Setenv(name+"_listen", ready.Listen)
 			ts.Setenv(name+"_admin", ready.Admin)
 			ts.Setenv(name+"_pid", strconv.Itoa(ready.Pid))
+			ts.Setenv(name+"_nats", ready.NATS)
 			return
 		}
 		ended := false

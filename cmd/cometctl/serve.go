@@ -7,16 +7,21 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"syscall"
 
+	"cometctl/internal/broker"
 	"cometctl/internal/netloop"
 	"cometctl/server"
+	"cometctl/server/cluster"
+	"cometctl/server/node"
 	"github.com/spf13/cobra"
 )
 
 func newServeCmd(s streams) *cobra.Command {
 	var (
 		cfg     server.Config
+		among   clusterOptions
 		policy  string
 		asJSON  bool
 		verbose bool
@@ -35,6 +40,11 @@ publishers hand to the admin listener:
 One line on stdout says when it is ready. The first SIGINT or SIGTERM drains: no new connections, pending output leaves,
 every stream ends with its last chunk, at most --drain-timeout long. The second quits.
 
+Several of them are one server where they meet on NATS: each embeds a NATS server (--nats-listen, and --nats-cluster with
+--nats-routes for those of other machines) or joins one outside (--nats). A message goes to whoever holds its id, on whatever
+node. --router-only is a node without a comet listener, the article's n2. A node that cannot reach NATS says so, its /readyz is
+503, and it serves its own sessions meanwhile. Without these flags there is no NATS, and nothing is paid for it.
+
 For every flag, 0, or an empty address, means its default. --max-pending should hold several of the largest messages
 (--message-max): a reader that is one message behind has that one pending.`,
 		Example: `  cometctl serve
@@ -42,7 +52,11 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
   cometctl send 123 "Hello World"                # in a third
 
   cometctl serve --engine goroutine              # a goroutine per connection, for comparison
-  cometctl serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --json`,
+  cometctl serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --json
+
+  # two machines: a router with NATS on n2, a front on n1
+  cometctl serve --router-only --nats-listen 10.0.0.2:4222 --admin 127.0.0.1:8001
+  cometctl serve --listen 10.0.0.1:8000 --nats nats://10.0.0.2:4222`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level := slog.LevelInfo
@@ -51,7 +65,14 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
 			cfg.SlowPolicy = server.SlowPolicy(policy)
-			return serve(cmd.Context(), s, cfg, asJSON)
+			whole := node.Config{Server: cfg}
+			if err := among.apply(&whole); err != nil {
+				return usageError(err)
+			}
+			if cfg.NoFront && cmd.Flags().Changed("listen") {
+				return usageErrorf("--listen %s with --router-only: that one has no comet listener", cfg.Listen)
+			}
+			return serve(cmd.Context(), s, whole, asJSON)
 		},
 	}
 	f := cmd.Flags()
@@ -65,6 +86,8 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 	f.DurationVar(&cfg.HeadTimeout, "head-timeout", server.DefaultHeadTimeout, "how long a request head may take")
 	f.IntVar(&cfg.MessageMax, "message-max", 64<<10, "largest message, in `bytes`")
 	f.DurationVar(&cfg.DrainTimeout, "drain-timeout", server.DefaultDrainTimeout, "how long the end may take")
+	f.BoolVar(&cfg.NoFront, "router-only", false, "no comet listener: a router and the admin listener")
+	among.add(f)
 	f.BoolVar(&asJSON, "json", false, "make the ready line a JSON object")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log why each connection ended")
 	return cmd
@@ -72,32 +95,55 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 
 // ready is the line that serve prints once it takes connections. Other programs start serve and read it.
 type ready struct {
-	Listen string `json:"listen"`
+	Listen string `json:"listen,omitempty"` // not with --router-only
 	Admin  string `json:"admin"`
 	PID    int    `json:"pid"`
 	Engine string `json:"engine"`
 	Loops  int    `json:"loops"`
+	Node   string `json:"node,omitempty"`   // of a cluster
+	NATS   string `json:"nats,omitempty"`   // URL of the embedded NATS server
+	Routes string `json:"routes,omitempty"` // and where other servers of its cluster connect
+}
+
+// String is the line for people.
+func (r ready) String() string {
+	var b strings.Builder
+	b.WriteString("ready: ")
+	if r.Listen != "" {
+		fmt.Fprintf(&b, "streams at http://%s/test/{id}, ", r.Listen)
+	}
+	fmt.Fprintf(&b, "admin at http://%s, pid %d", r.Admin, r.PID)
+	if r.Listen != "" {
+		fmt.Fprintf(&b, ", engine %s, %d loops", r.Engine, r.Loops)
+	}
+	if r.Node != "" {
+		fmt.Fprintf(&b, ", node %s", r.Node)
+	}
+	if r.NATS != "" {
+		fmt.Fprintf(&b, ", NATS at %s", r.NATS)
+	}
+	if r.Routes != "" {
+		fmt.Fprintf(&b, ", its routes at %s", r.Routes)
+	}
+	return b.String()
 }
 
 // serve runs until ctx is done, and then drains. Ending by a signal is how a server ends: exit code 0.
-func serve(ctx context.Context, s streams, cfg server.Config, asJSON bool) error {
-	srv, err := server.New(cfg)
-	if errors.Is(err, server.ErrConfig) {
-		return usageError(err)
-	}
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w; choose another with --listen or --admin, port 0 picks one", err)
-	}
+func serve(ctx context.Context, s streams, cfg node.Config, asJSON bool) error {
+	srv, err := node.New(cfg)
 	if err != nil {
-		return err
+		return serveError(err)
 	}
 	settleMemory()
-	r := ready{srv.Comet().String(), srv.Admin().String(), os.Getpid(), srv.Engine(), srv.Loops()}
+	r := ready{Admin: srv.Admin().String(), PID: os.Getpid(), Engine: srv.Engine(), Loops: srv.Loops(), Node: srv.Name()}
+	if srv.Comet().IsValid() {
+		r.Listen = srv.Comet().String()
+	}
+	r.NATS, r.Routes = srv.NATS()
 	if asJSON {
 		err = json.NewEncoder(s.out).Encode(r)
 	} else {
-		_, err = fmt.Fprintf(s.out, "ready: streams at http://%s/test/{id}, admin at http://%s, pid %d, engine %s, %d loops\n",
-			r.Listen, r.Admin, r.PID, r.Engine, r.Loops)
+		_, err = fmt.Fprintln(s.out, r)
 	}
 	if err != nil {
 		srv.Close()
@@ -105,4 +151,21 @@ func serve(ctx context.Context, s streams, cfg server.Config, asJSON bool) error
 	}
 	<-ctx.Done()
 	return srv.Drain(context.WithoutCancel(ctx))
+}
+
+// serveError says what to do about what kept a server from starting.
+func serveError(err error) error {
+	switch {
+	case errors.Is(err, server.ErrConfig), errors.Is(err, node.ErrConfig), errors.Is(err, broker.ErrConfig), errors.Is(err, cluster.ErrConfig):
+		return usageError(err)
+	case errors.Is(err, broker.ErrEmbed):
+		return fmt.Errorf("%w; choose another address with --nats-listen or --nats-cluster-listen, port 0 picks one", err)
+	case errors.Is(err, broker.ErrCredentials):
+		return fmt.Errorf("%w; see --nats-user, --nats-password-file and --nats-creds", err)
+	case errors.Is(err, cluster.ErrName):
+		return fmt.Errorf("%w (--node)", err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w; choose another with --listen or --admin, port 0 picks one", err)
+	}
+	return err
 }
