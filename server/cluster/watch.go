@@ -82,6 +82,9 @@ func (r *Router) observe() error {
 			err = nc.LastError()
 		}
 		r.watch.lost(time.Now(), err)
+		if nc.IsClosed() {
+			return
+		}
 		r.cfg.Log.Warn("cluster: lost the connection to NATS; trying again", "error", err)
 	})
 	r.nc.SetReconnectHandler(func(*nats.Conn) {
