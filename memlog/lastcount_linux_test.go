@@ -72,3 +72,36 @@ func TestLastCount(t *testing.T) {
 		})
 	}
 }
+
+// A walk that is not due is not made; what the counters prove without one holds all the same.
+func TestLastCountWithinItsShare(t *testing.T) {
+	var l lastCount
+	at, walks := tcpCounters{10, 20, 5, 100}, 0
+	get := func(due bool) (int64, error) {
+		n, walked, err := l.get(due, func() (tcpCounters, bool) { return at, true },
+			func() (bool, error) { walks++; return true, nil },
+			func() (int64, error) { walks++; return at.currEstab, nil })
+		if walked != due && walked {
+			t.Error("it has walked although that was not due")
+		}
+		return n, err
+	}
+	want := func(due bool, conns int64, err error, walked int) {
+		t.Helper()
+		walks = 0
+		if n, got := get(due); n != conns || got != err || walks != walked {
+			t.Errorf("%d connections, %v, %d walks; want %d, %v, %d", n, got, walks, conns, err, walked)
+		}
+	}
+	want(false, NA, errShare, 0) // never counted
+	want(true, 5, nil, 1)
+	want(false, 5, nil, 0) // nothing came in
+	at.inSegs++
+	want(false, NA, errShare, 0) // one may have become CLOSE_WAIT
+	want(true, 5, nil, 2)
+	at.passiveOpens, at.currEstab = 21, 6
+	want(false, NA, errShare, 0)
+	want(false, NA, errShare, 0)
+	want(true, 6, nil, 1)
+	want(false, 6, nil, 0)
+}

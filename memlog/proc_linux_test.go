@@ -34,6 +34,7 @@ func TestParseProc(t *testing.T) {
 	}{
 		{"statm", 411, func() (int64, error) { return parseStatm([]byte("1234 411 9 1 0 2 0\n")) }},
 		{"slabinfo", 2*8 + 45, func() (int64, error) { return parseSlabinfo([]byte(slabText)) }},
+		{"loadavg", 11206, func() (int64, error) { return parseLastPID([]byte("0.20 0.18 0.12 1/80 11206\n")) }},
 		{"sockstat", 109, func() (int64, error) { return parseCounter([]byte(sockstatText), "TCP:", "mem") }},
 		{"smaps_rollup", 532, func() (int64, error) { return parseKB([]byte(rollupText), "Pss:") }},
 	}
@@ -56,6 +57,7 @@ func TestParseProcRefuses(t *testing.T) {
 			return err
 		}},
 		{"empty statm", func() error { _, err := parseStatm(nil); return err }},
+		{"short loadavg", func() error { _, err := parseLastPID([]byte("0.20 0.18 0.12 1/80\n")); return err }},
 		{"no such key", func() error { _, err := parseKB([]byte(rollupText), "RssAnon:"); return err }},
 		{"other unit", func() error { _, err := parseKB([]byte("Pss: 5 MB\n"), "Pss:"); return err }},
 		{"slabinfo of the future", func() error { _, err := parseSlabinfo([]byte("slabinfo - version: 3.0\n")); return err }},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -64,6 +65,73 @@ func TestRoundTrip(t *testing.T) {
 		if got[i] != want[i] {
 			t.Fatalf("row %d was written as %+v\nand read as %+v", i, want[i], got[i])
 		}
+	}
+}
+
+// Columns of members come and go, between them rows without; the rest of the row reads back all the same.
+func TestRoundTripWithMembers(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	var log bytes.Buffer
+	w := NewWriter(&log)
+	if err := w.Header("a test"); err != nil {
+		t.Fatal(err)
+	}
+	var want []Sample
+	var members []memberSample
+	named := 1
+	for i := range 300 {
+		s := randomSample(rnd)
+		want = append(want, s)
+		if i%10 == 0 { // others
+			before := len(members)
+			members = nil
+			for range rnd.IntN(60) {
+				own := randomSample(rnd)
+				members = append(members, memberSample{1 + rnd.IntN(1<<22), &own})
+			}
+			if len(members)+before > 0 {
+				named++
+			}
+		}
+		w.observeMembers(members)
+		if err := w.Write(&s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(log.String(), columnsMark); n != named {
+		t.Errorf("%d columns lines, the members were others %d times", n, named-1)
+	}
+	cells := 0
+	for line := range strings.Lines(log.String()) {
+		if rest, ok := strings.CutPrefix(line, columnsMark); ok {
+			names, _, _ := strings.Cut(rest, "\t")
+			cells = len(strings.Fields(names))
+		} else if line[0] != '#' && strings.Count(line, "\t")+1 != cells {
+			t.Fatalf("a row of %d cells under %d names", strings.Count(line, "\t")+1, cells)
+		}
+	}
+	r := NewReader(&log)
+	got := readAll(t, r)
+	if r.Skipped() != 0 || !slices.Equal(got, want) {
+		t.Fatalf("wrote %d rows, read %d others, %v", len(want), len(got), r.Warnings())
+	}
+}
+
+// The longest columns line and row that there can be are lines that a Reader takes.
+func TestManyMembersFitALine(t *testing.T) {
+	large := Sample{Time: time.Unix(maxEpoch, 0), RSS: 1 << 40, Anon: 1 << 40, PSS: 1 << 40, FDs: 1 << 30, CPU: 1e6 * time.Hour, Threads: 1 << 22}
+	var log bytes.Buffer
+	w := NewWriter(&log)
+	members := make([]memberSample, maxMembers)
+	for i := range members {
+		members[i] = memberSample{1<<22 - i, &large}
+	}
+	w.observeMembers(members)
+	if err := w.Write(&large); err != nil {
+		t.Fatal(err)
+	}
+	if r := NewReader(&log); len(readAll(t, r)) != 1 || r.Warned() != 0 {
+		t.Errorf("%v", r.Warnings())
 	}
 }
 
