@@ -2,10 +2,20 @@ package server
 
 import (
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"runtime/debug"
 )
+
+// serveAdmin serves on ln, which is the server's from here on.
+func (s *Server) serveAdmin(ln net.Listener) {
+	s.http = s.newAdmin()
+	al := newAdminListener(ln, adminPlaces, s.lend, func() {
+		s.cfg.Log.Warn("the admin listener's connections have all descriptors that can be spared; more wait until one ends")
+	})
+	go func() { s.httpDone <- s.http.Serve(al) }()
+}
 
 // newAdmin is the admin listener: net/http, since nothing here is paid for per connection of the front.
 func (s *Server) newAdmin() *http.Server {
@@ -16,7 +26,7 @@ func (s *Server) newAdmin() *http.Server {
 	mux.HandleFunc("GET /metrics", s.serveMetrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.serveReady)
-	mux.HandleFunc("POST /gc", serveGC)
+	mux.HandleFunc("POST /gc", s.serveGC)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -43,13 +53,23 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 			return
 		}
 	}
+	if s.family != nil {
+		if err := s.family.Ready(); err != nil {
+			http.Error(w, plain(err), http.StatusServiceUnavailable)
+			return
+		}
+	}
 	w.Write([]byte("ok\n"))
 }
 
-// serveGC collects and gives memory back to the system: the seed's forced garbage_collect, visible in a memory graph.
-func serveGC(w http.ResponseWriter, _ *http.Request) {
+// serveGC collects and gives memory back to the system: the seed's forced garbage_collect, visible in a memory graph. The numbers are
+// this process's, and its family does the same.
+func (s *Server) serveGC(w http.ResponseWriter, _ *http.Request) {
 	before := readMemory()
 	debug.FreeOSMemory()
+	if s.family != nil {
+		s.family.Collect()
+	}
 	writeJSON(w, struct {
 		Before MemoryStats `json:"before"`
 		After  MemoryStats `json:"after"`

@@ -36,6 +36,7 @@ func (c *Config) setDefaults() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	def(&c.Engine, netloop.Engines()[0])
+	c.NoFront = c.NoFront || c.Family != nil
 	if c.NoFront {
 		c.Loops = 1 // without a connection
 	}

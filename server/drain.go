@@ -18,6 +18,7 @@ func (s *Server) Drain(ctx context.Context) error {
 }
 
 func (s *Server) drainOnce(ctx context.Context) error {
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
 	defer cancel()
 	before := s.counts.cut.Load() // not 0 after a Close
@@ -34,7 +35,12 @@ func (s *Server) drainOnce(ctx context.Context) error {
 			})
 		})
 	}
-	s.waitIdle(ctx)
+	s.wait(ctx, func() bool { return s.counts.open.Load() == 0 })
+	var err error
+	if s.family != nil {
+		s.wait(ctx, func() bool { return s.senders.Load() == 0 }) // what they have sent is on its way
+		err = s.family.Drain(whole)                               // it knows when to lose patience
+	}
 	s.shutAdmin() // before the engine ends: a publisher that is still sending learns the outcome of all it has sent
 	if s.cluster != nil {
 		s.cluster.Close() // what had arrived for sessions that have ended is told to the ledger
@@ -43,12 +49,12 @@ func (s *Server) drainOnce(ctx context.Context) error {
 	if cut := s.counts.cut.Load() - before; cut > 0 {
 		return fmt.Errorf("server: %d connections did not end within %v and were cut", cut, s.cfg.DrainTimeout)
 	}
-	return nil
+	return err
 }
 
-// waitIdle waits until no connection is open.
-func (s *Server) waitIdle(ctx context.Context) {
-	for s.counts.open.Load() > 0 {
+// wait waits until something is so that a connection's or a publisher's end may bring about.
+func (s *Server) wait(ctx context.Context, is func() bool) {
+	for !is() {
 		select {
 		case <-s.idle:
 		case <-ctx.Done():
@@ -57,8 +63,21 @@ func (s *Server) waitIdle(ctx context.Context) {
 	}
 }
 
+// left tells who waits in wait.
+func (s *Server) left() {
+	if s.draining.Load() {
+		select {
+		case s.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // shutAdmin gives the publishers' last answers a moment to leave.
 func (s *Server) shutAdmin() {
+	if s.http == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if s.http.Shutdown(ctx) != nil {

@@ -65,6 +65,12 @@ type counts struct {
 	cut      atomic.Int64 // did not end in time while draining
 }
 
+// stats are the counters but for the most that may be open.
+func (c *counts) stats() ConnStats {
+	return ConnStats{Open: c.open.Load(), Accepted: c.accepted.Load(), Streams: c.logins.Load(), Refused: c.refused.Load(),
+		Bad: c.bad.Load(), NotFound: c.missed.Load(), Timeout: c.late.Load(), Slow: c.slow.Load()}
+}
+
 // Reasons why the front closes a connection itself.
 var (
 	errHeadTimeout = errors.New("server: no request head in time")
@@ -283,10 +289,7 @@ func (f *front) Closed(l netloop.Loop, c netloop.Conn, err error) {
 		if errors.Is(err, netloop.ErrLinger) || errors.Is(err, netloop.ErrClosed) {
 			f.s.counts.cut.Add(1)
 		}
-		select {
-		case f.s.idle <- struct{}{}:
-		default:
-		}
+		f.s.left()
 	}
 }
 

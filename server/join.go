@@ -58,6 +58,24 @@ type ClusterStats struct {
 	Last          Outage `json:"last"`           // the last of them
 }
 
+// Add adds what another node says of itself to what it says of its parent: Connected is that both are, Last is the later one. Servers and
+// SlowConsumers are the NATS server's, which is not the other node's.
+func (c *ClusterStats) Add(o ClusterStats) {
+	c.Connected = c.Connected && o.Connected
+	c.Subscribed += o.Subscribed
+	c.Waiting += o.Waiting
+	c.Published += o.Published
+	c.Received += o.Received
+	c.Unheld += o.Unheld
+	c.Overrun += o.Overrun
+	c.Reports += o.Reports
+	c.Echoes += o.Echoes
+	c.Outages += o.Outages
+	if o.Last.From.After(c.Last.From) {
+		c.Last = o.Last
+	}
+}
+
 // Outage is a time without a connection to NATS.
 type Outage struct {
 	From  time.Time `json:"from,omitzero"`
@@ -116,6 +134,9 @@ func (s *Server) account(origin string) []byte {
 		l = s.ledgerNow()
 	} else if tag := s.origins.find(origin); tag != 0 {
 		l = s.ledger.at(tag).read()
+	}
+	if s.family != nil {
+		l.Add(s.family.Account(origin))
 	}
 	text, err := json.Marshal(l)
 	if err != nil {
@@ -204,6 +225,8 @@ const settlePatience = 5 * time.Second
 
 // leave ends a publisher's account, when NATS has said which of its messages nobody wanted.
 func (p *publisher) leave() {
+	p.s.senders.Add(-1)
+	p.s.left()
 	if p.s.cluster == nil {
 		p.s.ledger.close(p.tag)
 		return

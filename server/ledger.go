@@ -36,7 +36,12 @@ type Ledger struct {
 // tally is the numbers of an account. It holds no pointer and may lie in memory that another process sees (Config.Page).
 type tally struct {
 	sent, offline, copies, delivered, dropped, gone, pending, forwarded, received, unpublished atomic.Int64
+
+	owner [maxOwner]byte // whose account it is, of somebody elsewhere; for who reads a Page of a process that has ended
 }
+
+// maxOwner is how much of an owner's name is kept: an origin of server/cluster.
+const maxOwner = 16
 
 // numbers are all that only grow while an account is open, or settle with it: everything but what is pending.
 func (t *tally) numbers() [9]*atomic.Int64 {
@@ -68,6 +73,8 @@ func (t *tally) read() Ledger {
 	return l
 }
 
+func (t *tally) own(owner string) { t.owner = [maxOwner]byte{}; copy(t.owner[:], owner) }
+
 // account is the part of the ledger that one publishing request has caused, or one origin of messages from elsewhere.
 type account struct {
 	*tally
@@ -79,6 +86,16 @@ type account struct {
 func (a *account) queued() {
 	a.pending.Add(1)
 	a.copies.Add(1)
+}
+
+// Ended is what l is when the process has ended, however suddenly: what was begun and not settled is gone. The very last message, which was
+// counted somewhere and not everywhere yet, is too.
+func (l Ledger) Ended() Ledger {
+	if inHand := l.Sent + l.Received - l.Offline - l.Forwarded - l.Unpublished - l.Copies; inHand > 0 {
+		l.Copies += inHand
+	}
+	l.Gone, l.Pending = l.Copies-l.Delivered-l.Dropped, 0
+	return l
 }
 
 // balanced tells whether every copy is accounted for.
@@ -104,7 +121,7 @@ func (l *Ledger) Add(m Ledger) {
 type ledger struct {
 	mu    sync.Mutex
 	past  *tally                     // of accounts that were cleared
-	fresh func(owner string) *tally  // makes the numbers of one more account; nil makes them on the heap
+	fresh func() *tally              // makes the numbers of one more account; nil makes them on the heap
 	live  atomic.Pointer[[]*account] // by tag - 1; replaced when it grows, so that at needs no lock
 	empty []uint32                   // tags of cleared accounts
 }
@@ -116,20 +133,23 @@ func (l *ledger) open(owner string) (uint32, *account) {
 	if n := len(l.empty); n > 0 {
 		tag := l.empty[n-1]
 		l.empty = l.empty[:n-1]
-		return tag, l.at(tag)
+		a := l.at(tag)
+		a.own(owner)
+		return tag, a
 	}
 	var all []*account
 	if p := l.live.Load(); p != nil {
 		all = *p
 	}
-	all = append(all[:len(all):len(all)], &account{tally: l.blank(owner), zero: make(chan struct{}, 1)})
+	all = append(all[:len(all):len(all)], &account{tally: l.blank(), zero: make(chan struct{}, 1)})
+	all[len(all)-1].own(owner)
 	l.live.Store(&all)
 	return uint32(len(all)), all[len(all)-1]
 }
 
-func (l *ledger) blank(owner string) *tally {
+func (l *ledger) blank() *tally {
 	if l.fresh != nil {
-		return l.fresh(owner)
+		return l.fresh()
 	}
 	return new(tally)
 }
@@ -153,7 +173,7 @@ func (l *ledger) clear(tag uint32, a *account) {
 		return
 	}
 	if l.past == nil {
-		l.past = l.blank("")
+		l.past = l.blank()
 	}
 	l.past.take(a.tally)
 	a.closed.Store(false)

@@ -50,6 +50,7 @@ type publisher struct {
 }
 
 func (s *Server) newPublisher() *publisher {
+	s.senders.Add(1)
 	tag, a := s.ledger.open("")
 	return &publisher{s, tag, a}
 }

@@ -23,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,14 @@ type Config struct {
 	// Required refuses messages while the other nodes cannot be reached; Join's router knows of it too.
 	Required bool
 
+	// Family starts other processes that hold the connections, instead of a front of this one; it is called when the router stands. Nil:
+	// there are none.
+	Family func() (Family, error)
+
+	NoAdmin bool     // no admin listener: messages come from other nodes only
+	Inherit *os.File // a listening socket that another process has opened, instead of Listen; it is the caller's to close
+	Page    *Page    // where everything is counted, for another process to see; default: nobody else sees it
+
 	Log *slog.Logger // default: nobody is told
 }
 
@@ -83,8 +92,9 @@ type Server struct {
 	local    *router.Local // the router of a server that is alone
 	cluster  Cluster       // the router of a node; nil for one that is alone
 	origins  origins       // accounts of publishers elsewhere
+	family   Family        // processes that hold the connections; nil: this one does
 	ledger   ledger
-	counts   counts
+	counts   *counts
 	most     int64        // descriptors that connections may hold, beside adminPlaces
 	loops    []*frontLoop // by loop; each belongs to its loop's turn
 	comet    netip.AddrPort
@@ -100,7 +110,8 @@ type Server struct {
 	drainErr error              // what the one Drain found
 	stopPub  context.CancelFunc // ends the publishers' streams
 	pubs     context.Context
-	idle     chan struct{} // a connection ended while draining
+	idle     chan struct{} // a connection or a publisher has ended while draining
+	senders  atomic.Int64  // publishers that are here
 }
 
 // New listens on both addresses and serves until Close. Connections are taken when it returns.
@@ -112,41 +123,73 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, most: int64(most), born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
+	s := &Server{cfg: cfg, counts: new(counts), most: int64(most), born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
+	if cfg.Page != nil {
+		s.counts, s.ledger.fresh = &cfg.Page.counts, cfg.Page.fresh
+		cfg.Page.max.Store(int64(cfg.MaxConns))
+	}
 	s.pubs, s.stopPub = context.WithCancel(context.Background())
 	s.tsv.New = func() any { return bufio.NewReaderSize(nil, cfg.lineMax(parseTSV)) }
 	s.json.New = func() any { return bufio.NewReaderSize(nil, cfg.lineMax(parseJSON)) }
-	ln, err := net.Listen("tcp", cfg.Admin)
-	if err != nil {
-		return nil, fmt.Errorf("server: admin listener: %w", err)
-	}
-	s.admin = ln.Addr()
-	front := &front{s: s}
-	s.engine, err = netloop.New(netloop.Config{Engine: cfg.Engine, Loops: cfg.Loops, MaxPending: cfg.MaxPending,
-		Linger: cfg.DrainTimeout, Log: func(msg string) { cfg.Log.Warn(msg) }}, front)
-	if err != nil {
-		ln.Close()
+	if err := s.start(); err != nil {
+		s.Close()
 		return nil, fmt.Errorf("server: %w", err)
+	}
+	return s, nil
+}
+
+// start takes the addresses and begins to serve; the last thing is to take connections. Where it fails, Close tidies up.
+func (s *Server) start() (err error) {
+	var admin net.Listener
+	if !s.cfg.NoAdmin {
+		if admin, err = net.Listen("tcp", s.cfg.Admin); err != nil {
+			return fmt.Errorf("admin listener: %w", err)
+		}
+		s.admin = admin.Addr()
+		defer func() {
+			if s.http == nil {
+				admin.Close()
+			}
+		}()
+	}
+	front := &front{s: s}
+	s.engine, err = netloop.New(netloop.Config{Engine: s.cfg.Engine, Loops: s.cfg.Loops, MaxPending: s.cfg.MaxPending,
+		Linger: s.cfg.DrainTimeout, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
+	if err != nil {
+		return err
 	}
 	front.ready(s.engine.Loops())
 	if err := s.join(); err != nil {
-		s.engine.Close()
-		ln.Close()
-		return nil, fmt.Errorf("server: %w", err)
+		return err
 	}
-	s.http = s.newAdmin()
-	al := newAdminListener(ln, adminPlaces, s.lend, func() {
-		cfg.Log.Warn("the admin listener's connections have all descriptors that can be spared; more wait until one ends")
-	})
-	go func() { s.httpDone <- s.http.Serve(al) }()
-	if cfg.NoFront {
-		return s, nil
+	if s.cfg.Family != nil {
+		if s.family, err = s.cfg.Family(); err != nil {
+			return err
+		}
 	}
-	if s.comet, err = s.engine.Listen(cfg.Listen); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("server: comet listener: %w", err)
+	if admin != nil {
+		s.serveAdmin(admin)
 	}
-	return s, nil
+	return s.listen()
+}
+
+// listen takes connections, unless that is the business of others.
+func (s *Server) listen() (err error) {
+	switch {
+	case s.family != nil:
+		s.comet = s.family.Comet()
+		return nil
+	case s.cfg.NoFront:
+		return nil
+	case s.cfg.Inherit != nil:
+		s.comet, err = s.engine.Inherit(s.cfg.Inherit)
+	default:
+		s.comet, err = s.engine.Listen(s.cfg.Listen)
+	}
+	if err != nil {
+		return fmt.Errorf("comet listener: %w", err)
+	}
+	return nil
 }
 
 func (s *Server) linePool(parse lineParser) *sync.Pool {
@@ -176,10 +219,10 @@ func (s *Server) post(to router.Session, msg []byte, tag uint64) {
 	}
 }
 
-// Comet is the address of the comet listener; the zero AddrPort with Config.NoFront.
+// Comet is the address of the comet listener, this process's or its family's; the zero AddrPort with Config.NoFront.
 func (s *Server) Comet() netip.AddrPort { return s.comet }
 
-// Admin is the address of the admin listener.
+// Admin is the address of the admin listener; nil with Config.NoAdmin.
 func (s *Server) Admin() net.Addr { return s.admin }
 
 // Engine is the name of the engine in use.
@@ -189,15 +232,22 @@ func (s *Server) Engine() string { return s.cfg.Engine }
 func (s *Server) Loops() int { return s.engine.Loops() }
 
 // Close ends everything at once: connections are cut, what was queued for them counts as gone.
-func (s *Server) Close() error {
+func (s *Server) Close() (err error) {
 	s.draining.Store(true)
 	s.stopPub()
+	if s.family != nil {
+		s.family.Close()
+	}
 	if s.cluster != nil {
 		s.cluster.Close()
 	}
-	err := s.engine.Close()
-	s.http.Close()
-	<-s.httpDone
-	s.httpDone <- nil // for another Close
+	if s.engine != nil {
+		err = s.engine.Close()
+	}
+	if s.http != nil {
+		s.http.Close()
+		<-s.httpDone
+		s.httpDone <- nil // for another Close
+	}
 	return err
 }

@@ -3,9 +3,11 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"runtime/metrics"
+	"slices"
 	"time"
 )
 
@@ -22,6 +24,8 @@ type Stats struct {
 	Memory   MemoryStats `json:"memory"`
 	// Cluster is how a node stands with the others; nil for a server that is alone.
 	Cluster *ClusterStats `json:"cluster,omitempty"`
+	// Workers are the processes that share the comet listener, where there are several; the sums above are theirs and this one's.
+	Workers []WorkerStats `json:"workers,omitempty"`
 	// OpenFiles is the number of descriptors that the process has open; absent where that is not known (not Linux).
 	OpenFiles int `json:"open_fds,omitempty"`
 }
@@ -39,11 +43,43 @@ type ConnStats struct {
 	Slow     int64 `json:"slow"`    // ended by the slow policy
 }
 
+// Add adds what o counts.
+func (c *ConnStats) Add(o ConnStats) {
+	c.Open += o.Open
+	c.Max += o.Max
+	c.Accepted += o.Accepted
+	c.Streams += o.Streams
+	c.Refused += o.Refused
+	c.Bad += o.Bad
+	c.NotFound += o.NotFound
+	c.Timeout += o.Timeout
+	c.Slow += o.Slow
+}
+
 // RouterStats counts who is logged in.
 type RouterStats struct {
 	Sessions int64 `json:"sessions"`
 	IDs      int64 `json:"ids"`
 	Logins   int64 `json:"logins"` // pairs of session and id
+}
+
+// Add adds what o counts.
+func (r *RouterStats) Add(o RouterStats) {
+	r.Sessions += o.Sessions
+	r.IDs += o.IDs
+	r.Logins += o.Logins
+}
+
+// WorkerStats is the row of one of several processes that share the comet listener.
+type WorkerStats struct {
+	Index    int         `json:"index"`
+	PID      int         `json:"pid"`      // 0: it has none just now
+	State    string      `json:"state"`    // running, starting, stuck (it does not answer), waiting (to be started again) or over
+	Restarts int         `json:"restarts"` // how often it was started again
+	Conns    ConnStats   `json:"conns"`    // all but Open and Max since its first start
+	Router   RouterStats `json:"router"`
+	Ledger   Ledger      `json:"ledger"`        // since its first start
+	Why      string      `json:"why,omitempty"` // how it last ended
 }
 
 // MemoryStats is what the Go runtime says about the process's memory, and what of it the system holds as resident, in bytes.
@@ -60,17 +96,22 @@ type MemoryStats struct {
 // Stats reads all counters, one after another: connections come and go meanwhile.
 func (s *Server) Stats() Stats {
 	r := s.here()
+	conns := s.counts.stats()
+	if !s.cfg.NoFront {
+		conns.Max = int64(s.cfg.MaxConns)
+	}
 	st := Stats{
 		PID: os.Getpid(), Engine: s.Engine(), Loops: s.Loops(), Uptime: time.Since(s.born).Seconds(), Draining: s.draining.Load(),
-		Conns: ConnStats{Open: s.counts.open.Load(), Max: int64(s.cfg.MaxConns), Accepted: s.counts.accepted.Load(),
-			Streams: s.counts.logins.Load(), Refused: s.counts.refused.Load(), Bad: s.counts.bad.Load(),
-			NotFound: s.counts.missed.Load(), Timeout: s.counts.late.Load(), Slow: s.counts.slow.Load()},
+		Conns:  conns,
 		Router: RouterStats{Sessions: int64(r.Sessions), IDs: int64(r.IDs), Logins: int64(r.Logins)},
 		Ledger: s.ledgerNow(),
 		Memory: readMemory(), OpenFiles: openDescriptors(),
 	}
 	if s.cluster != nil {
 		st.Cluster = new(s.cluster.Status())
+	}
+	if s.family != nil {
+		s.family.Report(&st)
 	}
 	return st
 }
@@ -134,6 +175,7 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	metric("copies_total", "counter", "Deliveries begun, and how they ended.",
 		`{outcome="begun"}`, st.Ledger.Copies, `{outcome="delivered"}`, st.Ledger.Delivered, `{outcome="dropped"}`, st.Ledger.Dropped, `{outcome="gone"}`, st.Ledger.Gone)
 	metric("copies_pending", "gauge", "Deliveries queued.", "", st.Ledger.Pending)
+	workerMetrics(st.Workers, metric)
 	metric("memory_bytes", "gauge", "Memory of the Go runtime.",
 		`{class="heap"}`, st.Memory.Heap, `{class="stacks"}`, st.Memory.Stacks, `{class="idle"}`, st.Memory.Idle, `{class="released"}`, st.Memory.Released, `{class="total"}`, st.Memory.Total)
 	metric("gc_cycles_total", "counter", "Garbage collections.", "", st.Memory.GCs)
@@ -146,4 +188,26 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	w.Write(b.Bytes())
+}
+
+// workerMetrics are those of a family: states, and what each worker holds.
+func workerMetrics(rows []WorkerStats, metric func(name, kind, help string, rows ...any)) {
+	if len(rows) == 0 {
+		return
+	}
+	states := map[string]int{"running": 0, "starting": 0, "stuck": 0, "waiting": 0}
+	var restarts, open []any
+	for _, w := range rows {
+		states[w.State]++
+		label := fmt.Sprintf(`{worker="%d"}`, w.Index)
+		restarts = append(restarts, label, w.Restarts)
+		open = append(open, label, w.Conns.Open)
+	}
+	var inState []any
+	for _, state := range slices.Sorted(maps.Keys(states)) {
+		inState = append(inState, fmt.Sprintf(`{state=%q}`, state), states[state])
+	}
+	metric("workers", "gauge", "Processes that hold the connections, by state.", inState...)
+	metric("worker_restarts_total", "counter", "How often a worker was started again.", restarts...)
+	metric("worker_connections", "gauge", "Connections that a worker holds.", open...)
 }

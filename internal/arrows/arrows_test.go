@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
 	"server":         {"server/router", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
+	"server/workers": {"server", "internal/netloop", "internal/nursery"},
 	"server/router":  {"internal/slab"},
 	"server/cluster": {"server/router", "internal/broker", "internal/subject"},
 	"server/node":    {"server", "server/cluster", "internal/broker"},

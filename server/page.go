@@ -1,0 +1,77 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+)
+
+// Page is a server's counters in memory that another process sees as well: who is killed leaves behind what it had counted. The serving
+// process writes, by Config.Page; any other may read with the methods below. It holds no pointers. Both processes must run the same program.
+type Page struct {
+	counts  counts
+	max     atomic.Int64 // Config.MaxConns
+	used    atomic.Int32 // of tallies
+	tallies [pageTallies]tally
+}
+
+// pageTallies is enough for all accounts of a server without an admin listener: one for each origin, and one for those without.
+const pageTallies = 64
+
+// PageSize is the number of bytes that a Page takes.
+const PageSize = int(unsafe.Sizeof(Page{}))
+
+// NewPage makes mem, at least PageSize bytes that are zero or were a Page before, a Page. The memory must stay where it is.
+func NewPage(mem []byte) (*Page, error) {
+	if len(mem) < PageSize || uintptr(unsafe.Pointer(unsafe.SliceData(mem)))%8 != 0 {
+		return nil, fmt.Errorf("server: a page of counters takes %d bytes, and begins at a multiple of 8; there are %d", PageSize, len(mem))
+	}
+	return (*Page)(unsafe.Pointer(unsafe.SliceData(mem))), nil
+}
+
+// fresh hands out the numbers of one more account. A page that is full hands out such as nobody else sees.
+func (p *Page) fresh() *tally {
+	n := p.used.Add(1)
+	if n > pageTallies {
+		p.used.Add(-1)
+		return new(tally)
+	}
+	return &p.tallies[n-1]
+}
+
+// Conns is what the connections were counted to be.
+func (p *Page) Conns() ConnStats {
+	st := p.counts.stats()
+	st.Max = p.max.Load()
+	return st
+}
+
+// Ledger is the sum of all accounts.
+func (p *Page) Ledger() (sum Ledger) {
+	for i := range p.used.Load() {
+		sum.Add(p.tallies[i].read())
+	}
+	return sum
+}
+
+// Accounts calls f for each account; owner is the origin whose messages it counts, or empty. The serving process must have ended, and so
+// have the ledgers (Ledger.Ended).
+func (p *Page) Accounts(f func(owner string, l Ledger)) {
+	for i := range p.used.Load() {
+		t := &p.tallies[i]
+		f(string(bytes.TrimRight(t.owner[:], "\x00")), t.look().Ended())
+	}
+}
+
+// Room is the number of connections that the server could still take, and the most that it may have; both 0 while it does not serve yet.
+func (p *Page) Room() (room, most int) {
+	m := p.max.Load()
+	return int(m - p.counts.held.Load()), int(m)
+}
+
+// Cut is the number of connections that did not end in time while the server drained.
+func (p *Page) Cut() int64 { return p.counts.cut.Load() }
+
+// Clear makes the page that of a server that has counted nothing yet. Nobody may be counting any more.
+func (p *Page) Clear() { clear(unsafe.Slice((*byte)(unsafe.Pointer(p)), PageSize)) }

@@ -1,0 +1,20 @@
+//go:build !linux
+
+package workers
+
+import (
+	"errors"
+	"os"
+
+	"cometctl/server"
+)
+
+// This system has no group of listening sockets (netloop.ListenGroup), so that nobody gets as far as this.
+
+func createPages(int) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func pageBytes() int64 { return server.PageSize }
+
+func mapPage(*os.File, int64) (*server.Page, error) { return nil, errors.ErrUnsupported }
+
+func pair() (parent, child *os.File, err error) { return nil, nil, errors.ErrUnsupported }
