@@ -13,7 +13,7 @@ import (
 
 func createPages(int) (*os.File, error) { return nil, errors.ErrUnsupported }
 
-func pageBytes() int64 { return server.PageSize }
+func pageBytes() int64 { return int64(server.PageSize) }
 
 func mapPage(*os.File, int64) (*server.Page, error) { return nil, errors.ErrUnsupported }
 
