@@ -3,6 +3,7 @@ package msggen
 import (
 	"encoding/json"
 	"maps"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -38,9 +39,9 @@ func TestByDue(t *testing.T) {
 	}
 	for _, rate := range []uint64{0, 1000} {
 		bubble(t, func(t *testing.T, f *fake) {
-			n := 0
+			var n atomic.Int64
 			f.pace = func() time.Duration {
-				if n++; n == 300 {
+				if n.Add(1) == 300 {
 					return 400 * time.Millisecond
 				}
 				return 0

@@ -23,6 +23,9 @@
 // made from a template (template.go). Publisher and pipes belong to the worker's goroutine; an exchange is written by it
 // and read by its own, and what both need is atomic.
 //
+// On NATS there is no server to ask: the messages go to the subjects of their ids (nats.go), a PONG of NATS behind them is what
+// accepts them, and at the end the nodes that hold the ids are asked what they did with them (natsledger.go).
+//
 // Time is package time's, so tests run in a testing/synctest bubble; they pass Dial and Sleep.
 package msggen
 
@@ -36,6 +39,7 @@ import (
 	"strings"
 	"time"
 
+	"cometctl/internal/broker"
 	"cometctl/internal/pace"
 	"cometctl/internal/wire"
 )
@@ -67,8 +71,12 @@ var ErrIncomplete = errors.New("not every message was accepted")
 type Config struct {
 	// To is the server's POST /send, "http://127.0.0.1:8001/send", which takes a stream; only http. Without a path, /send is
 	// meant. With a method in front of it, or a placeholder in it, it is any server's: each message is a request of its own, as Header and Body shape it.
+	// nats://host:port or tls://host:port, several with commas between, are servers of one NATS cluster: messages go to the subjects of their ids.
 	To          string
 	AllowRemote bool // without it, To must be a loopback address
+
+	// NATS is who we are to NATS servers; which they are, To says.
+	NATS broker.ConnectConfig
 
 	// These need such a To. Placeholders: {id}, {msg}, {msg_url} (percent-encoded), {msg_json} (a JSON string).
 	Header      []string // further fields, "Name: value"
@@ -128,6 +136,12 @@ func (c *Config) Check() error {
 
 // checkTo is Check for the target and for what only a template has.
 func (c *Config) checkTo() error {
+	if !isNATS(c.To) && (c.NATS.User != "" || c.NATS.Creds != "" || c.NATS.TLS != nil) {
+		return fmt.Errorf("--to %q is no NATS server: what the --nats-... flags say is for nats://host:port", c.To)
+	}
+	if isNATS(c.To) {
+		return c.checkNATS()
+	}
 	if !isTemplate(c.To) {
 		if len(c.Header) > 0 || c.Body != nil || c.Connections != 0 || c.Pipeline != 0 {
 			return fmt.Errorf("--to %q takes a stream: headers, a body, connections and a pipeline go with one request per message; "+
@@ -189,11 +203,14 @@ func CheckTarget(to string, allowRemote bool) error {
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil {
 		return fmt.Errorf("%q: it must be an http URL such as http://127.0.0.1:8001/send", to)
 	}
-	loopback := net.ParseIP(u.Hostname()).IsLoopback() || strings.EqualFold(u.Hostname(), "localhost")
-	if !loopback && !allowRemote {
+	if !allowRemote && !isLoopback(u.Hostname()) {
 		return fmt.Errorf("%q is not a loopback address: sending there needs --allow-remote", to)
 	}
 	return nil
+}
+
+func isLoopback(host string) bool {
+	return net.ParseIP(host).IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 // address is the host and port to dial for u.

@@ -25,7 +25,7 @@ type publisher struct {
 }
 
 // newPublisher makes the publisher of w and opens its connections.
-func newPublisher(w *worker) (*publisher, error) {
+func newPublisher(w *worker) (sender, error) {
 	r := w.run
 	p := &publisher{worker: w, news: make(chan struct{}, 1)}
 	var ctx context.Context

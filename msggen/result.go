@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"cometctl/internal/broker"
 	"cometctl/internal/timing"
 	"cometctl/internal/wire"
 )
@@ -29,14 +30,19 @@ type Result struct {
 	Status *Statuses `json:"status,omitempty"`
 	Resent uint64    `json:"resent,omitempty"`
 
+	// With NATS only: its words about messages that nobody wanted which were thrown away here, as too many came at once. Ledger counts
+	// those messages as forwarded.
+	Unheard uint64 `json:"unheard,omitempty"`
+
 	// Rate is Sent by the time that it took, in messages per second: until the last message was written, or until the
 	// schedule had the next one due, whichever is later.
-	Rate   float64            `json:"rate"`
-	Lag    timing.Percentiles `json:"lag_ms"`           // from due to written; all 0 without a rate, where nothing is due
-	Ledger *Ledger            `json:"ledger,omitempty"` // nil with a template: a foreign server returns none
-	ByDue  *timing.Buckets    `json:"by_due,omitempty"` // Sent by the time at which the messages were due; nil without Config.ByDue
-	Asked  Asked              `json:"asked"`
-	Run    RunInfo            `json:"run"`
+	Rate float64            `json:"rate"`
+	Lag  timing.Percentiles `json:"lag_ms"` // from due to written; all 0 without a rate, where nothing is due
+	// Ledger is nil with a template: a foreign server returns none. With NATS it is what its nodes did with the messages, see audit.
+	Ledger *Ledger         `json:"ledger,omitempty"`
+	ByDue  *timing.Buckets `json:"by_due,omitempty"` // Sent by the time at which the messages were due; nil without Config.ByDue
+	Asked  Asked           `json:"asked"`
+	Run    RunInfo         `json:"run"`
 }
 
 // Statuses counts answers: the index is their status.
@@ -123,9 +129,10 @@ type Asked struct {
 
 // RunInfo tells when the run was, and how its stamps can be recognised.
 type RunInfo struct {
-	Start   time.Time `json:"start"`     // when event 0 was due
-	Tag     string    `json:"tag"`       // the RUN of worker 0's stamps; worker w's is w more. A string: it exceeds 2^53
-	Elapsed float64   `json:"elapsed_s"` // seconds until the last answer
+	Start   time.Time `json:"start"`            // when event 0 was due
+	Tag     string    `json:"tag"`              // the RUN of worker 0's stamps; worker w's is w more. A string: it exceeds 2^53
+	Origin  string    `json:"origin,omitempty"` // with NATS: of all messages of the run, in their reply subjects
+	Elapsed float64   `json:"elapsed_s"`        // seconds until the last answer
 }
 
 // Progress is how far a run has come.
@@ -152,11 +159,15 @@ func (r *run) result(workers []*worker, stopped time.Duration) Result {
 	res := Result{
 		Sent: r.generated.Load(), Accepted: r.accepted.Load(), Bad: r.bad.Load(), Late: r.late.Load(),
 		Reconnects: r.reconnects.Load(), Resent: r.resent.Load(),
+		Unheard: r.unheard,
 		Asked: Asked{To: r.cfg.To, Rate: r.cfg.Rate.PerSecond(), Duration: r.cfg.Duration.Seconds(), Count: r.cfg.Count,
 			Workers: r.workers, IDs: r.cfg.IDs, Seed: r.cfg.Seed, Size: r.cfg.Size},
 		Run: RunInfo{Start: r.start.Round(0), Tag: strconv.FormatUint(uint64(wire.NewRunTag(r.start, 0)), 10),
-			Elapsed: r.elapsed().Seconds()},
+			Origin: r.origin, Elapsed: r.took.Seconds()},
 		ByDue: r.byDue,
+	}
+	if r.origin != "" {
+		res.Asked.To = broker.Redact(natsURLs(r.cfg.To))
 	}
 	if r.template != nil {
 		res.Status = new(Statuses)

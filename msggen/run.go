@@ -9,11 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"cometctl/internal/broker"
+	"cometctl/internal/subject"
 	"cometctl/internal/timing"
 	"cometctl/internal/wire"
 )
@@ -28,14 +29,16 @@ type run struct {
 	cfg       Config
 	addr      string    // to dial
 	head      []byte    // of each request
-	template  *template // where each message is a request; nil: they go as a stream
+	template  *template // where each message is a request of HTTP; nil: they go as a stream, or over NATS
+	origin    string    // of the messages on NATS; empty: they go over HTTP
 	workers   uint64
 	total     uint64        // events of all workers; the maximum where only time or a signal ends them
 	unlimited bool          // no rate: an event is due when it is made
 	end       time.Duration // without a rate, when no more are made
 
-	start time.Time // event 0 is due
-	epoch int64     // the same, in ns since the epoch
+	start time.Time     // event 0 is due
+	epoch int64         // the same, in ns since the epoch
+	took  time.Duration // until the last worker had ended
 
 	soft context.Context         // ends when the run shall stop gently
 	stop context.CancelFunc      // ends soft
@@ -48,15 +51,17 @@ type run struct {
 	bad        atomic.Uint64 // refused by answers
 	reconnects atomic.Uint64
 	resent     atomic.Uint64                   // requests that were written again
+	offline    atomic.Uint64                   // messages of which NATS says that nobody wanted them
 	status     *[len(Statuses{})]atomic.Uint64 // answers; nil without a template
 
-	mu     sync.Mutex
-	lag    timing.Histogram // from due to written
-	byDue  *timing.Buckets  // of messages written; nil where nobody asked
-	ledger Ledger           // sum of the answers
-	first  error            // that went wrong with a connection or a line
-	last   error            // the same
-	fatal  error            // what makes going on pointless
+	mu      sync.Mutex
+	lag     timing.Histogram // from due to written
+	byDue   *timing.Buckets  // of messages written; nil where nobody asked
+	ledger  Ledger           // sum of the answers
+	unheard uint64           // words of NATS that were thrown away here
+	first   error            // that went wrong with a connection or a line
+	last    error            // the same
+	fatal   error            // what makes going on pointless
 }
 
 // Run sends messages as cfg says and returns when they are answered for, or when that can no longer be.
@@ -91,8 +96,8 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 			if precise && !r.unlimited {
 				w.wait.sleep = r.sleep()
 			}
-			if w.pub != nil {
-				w.pub.work()
+			if w.other != nil {
+				w.other.work()
 			} else {
 				w.work()
 			}
@@ -104,8 +109,12 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	var stopped time.Duration
 	watching.Go(func() { stopped = r.watch(done) })
 	sending.Wait()
+	r.took = r.elapsed()
 	close(done)
 	watching.Wait()
+	if r.origin != "" {
+		r.leaveNATS(workers)
+	}
 	res := r.result(workers, stopped)
 	return res, r.incomplete(res, workers)
 }
@@ -139,6 +148,10 @@ func newRun(ctx context.Context, cfg Config) *run {
 
 // aim makes of Config.To, which Check has seen, what is dialled and what is written.
 func (r *run) aim() {
+	if isNATS(r.cfg.To) {
+		r.origin = subject.NewOrigin()
+		return
+	}
 	if isTemplate(r.cfg.To) {
 		r.template, _ = parseTemplate(&r.cfg)
 		r.addr = r.template.address()
@@ -165,11 +178,7 @@ func (r *run) hire() ([]*worker, error) {
 			for _, w := range workers[:i] {
 				w.dismiss()
 			}
-			server := "cometctl serve"
-			if r.template != nil {
-				server = "the server"
-			}
-			return nil, fmt.Errorf("msggen: cannot connect to %s: %w; is %s running?", r.addr, dialCause(err), server)
+			return nil, r.unreached(err)
 		}
 		switch {
 		case r.total == math.MaxUint64:
@@ -182,19 +191,40 @@ func (r *run) hire() ([]*worker, error) {
 	return workers, nil
 }
 
+// unreached says why there is no run.
+func (r *run) unreached(err error) error {
+	server := "cometctl serve"
+	switch {
+	case errors.Is(err, broker.ErrCredentials):
+		return fmt.Errorf("msggen: %w; give --nats-user and --nats-password-file, or --nats-creds", err)
+	case errors.Is(err, broker.ErrDisconnected):
+		return fmt.Errorf("msggen: %w; is a NATS server running there, such as that of cometctl serve --nats-listen?", err)
+	case errors.Is(err, broker.ErrConfig):
+		return fmt.Errorf("msggen: %w", err)
+	case r.origin != "":
+		return fmt.Errorf("msggen: NATS at %s: %w", broker.Redact(natsURLs(r.cfg.To)), err)
+	case r.template != nil:
+		server = "the server"
+	}
+	return fmt.Errorf("msggen: cannot connect to %s: %w; is %s running?", r.addr, dialCause(err), server)
+}
+
 // equip connects w, and dismiss ends its connections before they were used.
 func (w *worker) equip() (err error) {
-	if w.run.template != nil {
-		w.pub, err = newPublisher(w)
-		return err
+	switch {
+	case w.run.origin != "":
+		w.other, err = newNATSPublisher(w)
+	case w.run.template != nil:
+		w.other, err = newPublisher(w)
+	default:
+		w.link, err = w.run.dial(w.run.soft)
 	}
-	w.link, err = w.run.dial(w.run.soft)
 	return err
 }
 
 func (w *worker) dismiss() {
-	if w.pub != nil {
-		w.pub.close()
+	if w.other != nil {
+		w.other.close()
 		return
 	}
 	w.link.close()
@@ -310,12 +340,17 @@ func (r *run) refused(status int, err error) error {
 		return err
 	}
 	if status < 500 {
-		r.mu.Lock()
-		r.fatal = fmt.Errorf("%w; is %s a server's POST /send?", err, r.cfg.To)
-		r.mu.Unlock()
-		r.stop()
+		r.fail(fmt.Errorf("%w; is %s a server's POST /send?", err, r.cfg.To))
 	}
 	return err
+}
+
+// fail ends the run for what will not get better.
+func (r *run) fail(err error) {
+	r.mu.Lock()
+	r.fatal = cmp.Or(r.fatal, err)
+	r.mu.Unlock()
+	r.stop()
 }
 
 // broke notes why a connection ended or could not be made.
@@ -323,87 +358,4 @@ func (r *run) broke(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.note(err)
-}
-
-// watch tells the progress and gives the run up when it must not go on. It returns the time at which the run was told to
-// stop, or never.
-func (r *run) watch(done <-chan struct{}) (stopped time.Duration) {
-	stopped = never
-	look := time.NewTicker(max(r.cfg.Grace/8, time.Millisecond))
-	defer look.Stop()
-	var tell <-chan time.Time
-	if r.cfg.Progress != nil && r.cfg.ProgressEvery > 0 {
-		t := time.NewTicker(r.cfg.ProgressEvery)
-		defer t.Stop()
-		tell = t.C
-	}
-	told, soft := Progress{}, r.soft.Done()
-	moved, count := time.Duration(0), uint64(0) // when something last moved, and the sum of what moves
-	for {
-		select {
-		case <-done:
-			if soft != nil && r.soft.Err() != nil {
-				stopped = r.elapsed()
-			}
-			return stopped
-		case <-soft:
-			stopped, soft = r.elapsed(), nil
-		case <-tell:
-			told = r.progress(told)
-			r.cfg.Progress(told)
-		case <-look.C:
-			now := r.elapsed()
-			if c := r.generated.Load() + r.accepted.Load() + r.bad.Load(); c != count {
-				moved, count = now, c
-			}
-			r.giveUp(now, moved, stopped)
-		}
-	}
-}
-
-// giveUp ends the run when it was told to stop a Grace ago, when its Duration was over a Grace ago, or when nothing more
-// falls due and nothing has moved for a Grace.
-func (r *run) giveUp(now, moved, stopped time.Duration) {
-	grace := r.cfg.Grace
-	over := r.end // when the last event falls due
-	if r.total != math.MaxUint64 && (!r.unlimited || r.end == never) {
-		over = min(over, r.cfg.Rate.Due(r.total-1))
-	}
-	switch {
-	case stopped != never && now-stopped >= grace,
-		r.end != never && now-r.end >= grace,
-		now-max(over, moved) >= grace:
-		r.give(errGaveUp(grace))
-	}
-}
-
-// errGaveUp is what ends the connections of a run that is given up: how long it has waited.
-type errGaveUp time.Duration
-
-func (e errGaveUp) Error() string {
-	return fmt.Sprintf("the server did not take or answer everything within %v", time.Duration(e))
-}
-
-// incomplete is the error of a run with this result, or nil. Who interrupts a run leaves messages unsent; that is no
-// failure as long as every worker had its connection.
-func (r *run) incomplete(res Result, workers []*worker) error {
-	lost := res.Bad + res.Unconfirmed
-	down := slices.ContainsFunc(workers, func(w *worker) bool { return w.broke != nil })
-	if down || r.soft.Err() == nil || r.fatal != nil {
-		lost += res.Unsent
-	}
-	if lost == 0 {
-		return nil
-	}
-	err := fmt.Errorf("msggen: %w: %d unconfirmed, %d refused as bad, %d never sent",
-		ErrIncomplete, res.Unconfirmed, res.Bad, res.Unsent)
-	switch {
-	case r.fatal != nil:
-		return fmt.Errorf("%w; %w", err, r.fatal)
-	case r.first == nil:
-		return err
-	case r.last.Error() == r.first.Error():
-		return fmt.Errorf("%w; %w", err, r.first)
-	}
-	return fmt.Errorf("%w; first: %w; last: %w", err, r.first, r.last)
 }

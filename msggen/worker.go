@@ -24,12 +24,12 @@ const (
 // worker makes its share of the events and writes them to its link. All of it belongs to the goroutine of work.
 type worker struct {
 	run   *run
-	index uint64     // of the worker; it owns the events index, index+W, index+2W, ...
-	share uint64     // how many it owns
-	next  uint64     // of its events, the first that is not made yet
-	link  *link      // nil while there is no connection, and always with a publisher
-	wait  waiter     // for the next due time
-	pub   *publisher // nil: the worker writes a stream to its link
+	index uint64 // of the worker; it owns the events index, index+W, index+2W, ...
+	share uint64 // how many it owns
+	next  uint64 // of its events, the first that is not made yet
+	link  *link  // nil while there is no connection, and always with a sender
+	wait  waiter // for the next due time
+	other sender // nil: the worker writes a stream to its link
 
 	compose composer
 	lines   []byte        // made and not written: whole lines
@@ -40,6 +40,12 @@ type worker struct {
 	backoff time.Duration // before the next attempt to connect
 	last    time.Duration // when the last message left
 	broke   error         // why the last link ended; nil once the next one is there
+}
+
+// sender sends a worker's events in another way than as a stream. Its methods are called by one goroutine, close by the last one.
+type sender interface {
+	work() // until there are no more events and all are answered for, or the run ends
+	close()
 }
 
 // work sends the worker's events until there are no more or the run ends.

@@ -20,6 +20,7 @@ type msggenOptions struct {
 	cfg            msggen.Config
 	rate, interval string
 	body           string
+	nats           natsOptions
 	statsEvery     time.Duration
 	json           bool
 }
@@ -46,6 +47,11 @@ of them on each of --connections. Placeholders in the URL, in --header and in --
 {msg}, {msg_url} (percent-encoded, for URLs) and {msg_json} (a JSON string, with its quotes).
 Answers are counted by status; 2xx is accepted. Other braces stand for themselves, in pairs.
 
+--to nats://host:port, with further servers of the same cluster behind commas, publishes
+straight to the subjects that the nodes of a cluster listen to, past their POST /send.
+Accepted is then what NATS has confirmed; the nodes are asked at the end what they did with
+the messages, and what they did not see was in transit, or is lost.
+
 It runs until --count or --duration is over or Ctrl-C is pressed, waits up to 10 s for the
 last answers, and ends with exit code 1 if anything that was due was not accepted.`,
 		Example: `  # 1000 messages a second to the ids 1 to 10000, until Ctrl-C
@@ -56,6 +62,9 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 
   # the article's generator: 100 of msggen:start(1000000, 100, 10000)
   cometctl msggen --workers 100 --interval 100ms --count 1000000 --ids 10000
+
+  # to NATS, which carries the messages to whichever node holds the id
+  cometctl msggen --to nats://127.0.0.1:4222,nats://127.0.0.1:4223 --rate 1000 --duration 1m
 
   # other servers: nginx with nchan, mochiweb, and one that takes JSON
   cometctl msggen --to 'POST http://127.0.0.1:8010/send/{id}' --rate 200
@@ -84,11 +93,12 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 	f.IntVar(&o.cfg.IDs, "ids", 10_000, "messages go to the ids 1 to N, uniformly")
 	f.Uint64Var(&o.cfg.Seed, "seed", 1, "of the random ids")
 	f.IntVar(&o.cfg.Size, "size", 0, "pad messages to so many bytes, the stamp included; 0 is as they come")
-	f.StringVar(&o.cfg.To, "to", "http://127.0.0.1:8001/send", "`URL` of the server's POST /send (the path may be left out), or METHOD URL of any server, with {id} and {msg_url} in it")
+	f.StringVar(&o.cfg.To, "to", "http://127.0.0.1:8001/send", "`URL` of the server's POST /send (the path may be left out), or METHOD URL of any server, with {id} and {msg_url} in it, or nats://host:port[,nats://host:port]")
 	f.StringArrayVarP(&o.cfg.Header, "header", "H", nil, "with METHOD URL: a `field` of each request, such as 'Content-Type: text/plain'; may be given several times")
 	f.StringVar(&o.body, "body", "", "with METHOD URL: the `body` of each request (default {msg} for POST, PUT and PATCH, none for others)")
 	f.IntVar(&o.cfg.Connections, "connections", 0, "with METHOD URL: connections that are kept, of all workers together (default one each)")
 	f.IntVar(&o.cfg.Pipeline, "pipeline", 0, fmt.Sprintf("with METHOD URL: requests of a connection that wait for their answers, at most; 1 is no pipelining (default %d)", msggen.DefaultPipeline))
+	o.nats.add(f)
 	f.BoolVar(&o.cfg.AllowRemote, "allow-remote", false, "allow a target that is no loopback address")
 	f.DurationVar(&o.cfg.ByDue, "by-due", 0, "count what was sent by the time at which it was due, in `steps` such as 100ms, for --json; 0 is none")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of progress; 0 is none")
@@ -155,6 +165,9 @@ func (o *msggenOptions) config() (msggen.Config, error) {
 		return cfg, fmt.Errorf("--stats-every %v: give a time, or 0 for no lines of progress", o.statsEvery)
 	}
 	var err error
+	if cfg.NATS, err = o.nats.connect(nil); err != nil {
+		return cfg, err
+	}
 	if o.interval == "" {
 		if cfg.Rate, err = pace.Parse(o.rate); err != nil {
 			return cfg, fmt.Errorf("--rate %w", err)
@@ -188,13 +201,20 @@ func printMsggen(w io.Writer, rate pace.Rate, r msggen.Result) error {
 	if l := r.Ledger; l != nil {
 		fmt.Fprintf(&b, "ledger    delivered %d  offline %d  dropped %d  gone %d  pending %d",
 			l.Delivered, l.Offline, l.Dropped, l.Gone, l.Pending)
-		if l.Forwarded > 0 {
+		if l.Forwarded > 0 && r.Run.Origin == "" {
 			fmt.Fprintf(&b, "  forwarded to other nodes %d", l.Forwarded)
 		}
 		if l.Unpublished > 0 {
 			fmt.Fprintf(&b, "  not published %d", l.Unpublished)
 		}
 		b.WriteString("\n")
+	}
+	if l := r.Ledger; l != nil && r.Run.Origin != "" {
+		fmt.Fprintf(&b, "nodes     forwarded %d  received %d  overrun %d, %d in transit or lost\n",
+			l.Forwarded, l.Received, l.Overrun, l.Forwarded-min(l.Received+l.Overrun, l.Forwarded))
+		if r.Unheard > 0 {
+			fmt.Fprintf(&b, "unheard   %d words of NATS that nobody wanted a message came too fast: those were offline, not forwarded\n", r.Unheard)
+		}
 	}
 	if r.Status != nil {
 		b.WriteString("answers ")

@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	// The contract of a router, as tests for whoever implements it. Only tests import it.
 	"server/router/routertest": {"server/router"},
 	"flood":                    {"internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/slab", "internal/timing"},
-	"msggen":                   {"internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
+	"msggen":                   {"internal/broker", "internal/subject", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
 	"memlog":                   {"internal/pace", "internal/rlimit"},
 	"report":                   {"memlog", "internal/timing"},
 	"internal/soak":            {"memlog", "report", "internal/nursery", "internal/rlimit", "internal/pace"},
@@ -58,7 +58,7 @@ var onlyIn = map[string][]string{
 	"github.com/spf13/":           {"cmd/cometctl"},
 	"github.com/shirou/gopsutil/": {"memlog"},
 	"gonum.org/":                  {"report"},
-	"github.com/nats-io/":         {"internal/broker", "server/cluster", "server/node"},
+	"github.com/nats-io/":         {"internal/broker", "msggen", "server/cluster", "server/node"},
 	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "memlog"},
 	"golang.org/x/term":           {"cmd/cometctl"},
 	"github.com/HdrHistogram/":    {"internal/timing"},

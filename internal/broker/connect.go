@@ -34,7 +34,14 @@ type ConnectConfig struct {
 	Creds    string        // file of NATS credentials (JWT and seed), as of nsc
 	TLS      *tls.Config   // nil: TLS if a URL or the server asks for it, with the system's roots
 	Retry    time.Duration // between attempts; default DefaultRetry
+	Once     bool          // if no server can be reached, Connect fails with ErrDisconnected; a connection that stood is made again all the same
 	Log      *slog.Logger  // told of failed attempts; default: nobody is
+
+	// WriteThrough has each message written to the socket before Publish returns, instead of a moment later together with those
+	// that follow it: for few messages whose time of leaving matters.
+	WriteThrough bool
+	// Dial opens what the connection runs on; default: a net.Dialer that waits two seconds.
+	Dial func(network, address string) (net.Conn, error)
 }
 
 // Connect makes a connection. If no server can be reached it says so in the log and returns a connection that keeps
@@ -60,12 +67,14 @@ func Connect(cfg ConnectConfig) (*nats.Conn, error) {
 	case credentials(err):
 		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
 	case !unreachable(err):
-		return nil, fmt.Errorf("%w: NATS %s: %w", ErrConfig, redact(cfg.URLs), err)
+		return nil, fmt.Errorf("%w: NATS %s: %w", ErrConfig, Redact(cfg.URLs), err)
+	case cfg.Once:
+		return nil, fmt.Errorf("%w (%s): %w", ErrDisconnected, Redact(cfg.URLs), err)
 	}
-	cfg.Log.Warn("broker: NATS cannot be reached; trying again", "urls", redact(cfg.URLs), "error", err)
+	cfg.Log.Warn("broker: NATS cannot be reached; trying again", "urls", Redact(cfg.URLs), "error", err)
 	nc, err = nats.Connect(urls, append(opts, nats.RetryOnFailedConnect(true))...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: NATS %s: %w", ErrConfig, redact(cfg.URLs), err)
+		return nil, fmt.Errorf("%w: NATS %s: %w", ErrConfig, Redact(cfg.URLs), err)
 	}
 	return nc, nil
 }
@@ -86,7 +95,8 @@ func (cfg *ConnectConfig) options() []nats.Option {
 		nats.Timeout(dialTimeout),
 		nats.PingInterval(pingEvery),
 		nats.MaxPingsOutstanding(pingsMissed),
-		nats.IgnoreAuthErrorAbort(), // a server whose users are being changed is weather
+		nats.FlusherTimeout(pingEvery * (pingsMissed + 1)), // a write that does not end would hold up the pings too
+		nats.IgnoreAuthErrorAbort(),                        // a server whose users are being changed is weather
 		// nats.go calls another handler for the first connection than for later ones; to its users they are the same.
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			if f := nc.ReconnectHandler(); f != nil {
@@ -105,8 +115,22 @@ func (cfg *ConnectConfig) options() []nats.Option {
 	if cfg.TLS != nil {
 		opts = append(opts, nats.Secure(cfg.TLS))
 	}
+	if cfg.WriteThrough {
+		opts = append(opts, nats.WriteBufferSize(1))
+	}
+	if cfg.Dial != nil {
+		opts = append(opts, nats.SetCustomDialer(dialer(cfg.Dial)))
+	}
 	return opts
 }
+
+type dialer func(network, address string) (net.Conn, error)
+
+// Dial implements nats.CustomDialer.
+func (d dialer) Dial(network, address string) (net.Conn, error) { return d(network, address) }
+
+// NoResponders tells NATS's word that nobody wanted a message (ADR-4 of nats-architecture-and-design) from a message.
+func NoResponders(m *nats.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status") == "503" }
 
 // unreachable tells an error that may pass from one that will not.
 func unreachable(err error) bool {
@@ -120,8 +144,8 @@ func credentials(err error) bool {
 	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked)
 }
 
-// redact writes URLs without their passwords.
-func redact(urls []string) string {
+// Redact writes URLs without their passwords.
+func Redact(urls []string) string {
 	var out []string
 	for _, text := range urls {
 		for one := range strings.SplitSeq(text, ",") {
@@ -152,13 +176,13 @@ func Await(ctx context.Context, nc *nats.Conn, log *slog.Logger) error {
 		select {
 		case <-status:
 		case <-again.C:
-			log.Warn("broker: still waiting for NATS", "urls", redact(nc.Servers()), "error", nc.LastError())
+			log.Warn("broker: still waiting for NATS", "urls", Redact(nc.Servers()), "error", nc.LastError())
 		case <-ctx.Done():
 			why := ErrDisconnected
 			if credentials(nc.LastError()) {
 				why = ErrCredentials
 			}
-			return fmt.Errorf("%w (%s): %w: %v", why, redact(nc.Servers()), context.Cause(ctx), nc.LastError())
+			return fmt.Errorf("%w (%s): %w: %v", why, Redact(nc.Servers()), context.Cause(ctx), nc.LastError())
 		}
 	}
 	return nil

@@ -1,0 +1,169 @@
+package msggen
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"cometctl/internal/subject"
+)
+
+// fakeNATS is a NATS server as far as a publisher notices, on a bubble's clock and pipes. Nobody is subscribed to anything.
+type fakeNATS struct {
+	t      *testing.T
+	net    *pipes
+	denies string // the id that nobody may publish to
+
+	mu  sync.Mutex
+	got []message
+}
+
+// natsBubble runs test in a bubble with such a server.
+func natsBubble(t *testing.T, test func(t *testing.T, f *fakeNATS)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeNATS{t: t, net: &pipes{}}
+		l := f.net.listen()
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go f.serve(conn)
+			}
+		}()
+		test(t, f)
+	})
+}
+
+func (f *fakeNATS) config() Config {
+	return Config{To: "nats://127.0.0.1:4222", IDs: 10, Dial: f.net.Dial, Sleep: time.Sleep}
+}
+
+// serve answers one connection. Answers leave on a goroutine of their own: a client that writes reads no less.
+func (f *fakeNATS) serve(conn net.Conn) {
+	out := make(chan string, 1<<16)
+	defer close(out)
+	go func() {
+		defer conn.Close()
+		for text := range out {
+			if _, err := io.WriteString(conn, text); err != nil {
+				return // the client has gone
+			}
+		}
+	}()
+	out <- `INFO {"server_id":"F","version":"2.14.0","proto":1,"headers":true,"max_payload":1048576}` + "\r\n"
+	in, subs := bufio.NewReader(conn), map[string]string{}
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		word := strings.Fields(line)
+		switch word[0] {
+		case "PING":
+			out <- "PONG\r\n"
+		case "SUB":
+			subs[strings.TrimSuffix(word[1], ".*")] = word[2]
+		case "PUB":
+			size, err := strconv.Atoi(word[len(word)-1])
+			payload := make([]byte, size+2)
+			if err == nil {
+				_, err = io.ReadFull(in, payload)
+			}
+			if err != nil || len(word) != 4 {
+				f.t.Errorf("%q, %v", line, err)
+				return
+			}
+			if f.take(word[1], payload[:size]) {
+				reply := word[2]
+				head := "NATS/1.0 503\r\nNats-Subject: " + word[1] + "\r\n\r\n"
+				out <- fmt.Sprintf("HMSG %s %s %d %d\r\n%s\r\n", reply, subs[reply[:strings.LastIndex(reply, ".")]], len(head), len(head), head)
+			} else {
+				out <- fmt.Sprintf("-ERR 'Permissions Violation for Publish to %q'\r\n", word[1])
+			}
+		}
+	}
+}
+
+// take takes a message, unless nobody may publish there.
+func (f *fakeNATS) take(to string, text []byte) bool {
+	if to == subject.Ledger {
+		return true
+	}
+	id, ok := subject.AppendID(nil, to)
+	if string(id) == f.denies {
+		return false
+	}
+	m, err := parseMessage(fmt.Appendf(nil, "%s\t%s", id, text))
+	if !ok || err != nil {
+		f.t.Errorf("%q on %q: %v", text, to, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.got = append(f.got, m)
+	return true
+}
+
+func (f *fakeNATS) messages() []message {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := fake{t: f.t, got: f.got}
+	return s.messages()
+}
+
+// TestNATSKeepsTheSchedule: each message leaves when it is due, whoever sends it.
+func TestNATSKeepsTheSchedule(t *testing.T) {
+	for _, workers := range []int{1, 3, maxPrecise, maxPrecise + 1, 100} {
+		natsBubble(t, func(t *testing.T, f *fakeNATS) {
+			cfg := f.config()
+			cfg.Workers, cfg.Rate, cfg.Duration = workers, perSecond(700), 3*time.Second
+			res, err := Run(t.Context(), cfg)
+			balanced(t, res)
+			if err != nil || res.Sent != 2100 || res.Accepted != 2100 || res.Unsent+res.Late+res.Reconnects != 0 || res.Rate != 700 || res.Lag.Max != 0 {
+				t.Errorf("%d workers: %+v, %v", workers, res, err)
+			}
+			if want := (Ledger{Sent: 2100, Offline: 2100}); *res.Ledger != want {
+				t.Errorf("%d workers: %+v", workers, res.Ledger)
+			}
+			got := f.messages()
+			if len(got) != 2100 {
+				t.Fatalf("%d workers: %d messages came", workers, len(got))
+			}
+			for _, m := range got {
+				due := res.Run.Start.Add(cfg.Rate.Due(m.num - 1))
+				if !m.due.Equal(due) || !m.at.Equal(due) || m.run.Worker() != int(m.num-1)%workers {
+					t.Fatalf("%d workers: message %+v was due at %v", workers, m, due)
+				}
+			}
+		})
+	}
+}
+
+// TestNATSDenied: what NATS does not let us publish is bad, though it sends a PONG behind it, and ends the run.
+func TestNATSDenied(t *testing.T) {
+	natsBubble(t, func(t *testing.T, f *fakeNATS) {
+		f.denies = "3"
+		cfg := f.config()
+		cfg.Rate, cfg.Duration = perSecond(100), time.Hour
+		res, err := Run(t.Context(), cfg)
+		balanced(t, res)
+		if !errors.Is(err, ErrIncomplete) || !errors.Is(err, nats.ErrPermissionViolation) || res.Bad != 1 || res.Accepted == 0 || res.Accepted != uint64(len(f.messages())) ||
+			res.Ledger.Sent != res.Accepted || res.Ledger.Forwarded != 0 || res.Run.Elapsed > 10 {
+			t.Errorf("%+v, %+v, %v", res, res.Ledger, err)
+		}
+	})
+}
