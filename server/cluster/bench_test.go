@@ -22,23 +22,27 @@ const benchIDs = 200_000
 // sees it (rss-B/id), the front's side and NATS's together, because both are in this process. The session and its own id in
 // the local router are in it too (32 bytes).
 func BenchmarkIDs(b *testing.B) {
-	for b.Loop() {
-		e := brokertest.Embed(b, broker.EmbedConfig{})
-		r := newRouter(b, broker.ConnectConfig{URLs: []string{e.URL()}}, Config{}, nil)
-		settle(b, r)
-		before, rssBefore := memory()
-		began := time.Now()
-		loginAll(b, r, 0, benchIDs)
-		settle(b, r)
-		b.ReportMetric(float64(time.Since(began).Nanoseconds())/benchIDs, "ns/login")
-		after, rssAfter := memory()
-		b.ReportMetric((float64(after)-float64(before))/benchIDs, "B/id")
-		b.ReportMetric(float64(rssAfter-rssBefore)/benchIDs, "rss-B/id")
-		if st := r.Stats(); st.Subscribed != benchIDs {
-			b.Errorf("%+v", st)
-		}
-		r.Close()
-		e.Close()
+	for _, ids := range []int{benchIDs, 1_000_000} {
+		b.Run(strconv.Itoa(ids), func(b *testing.B) {
+			for b.Loop() {
+				e := brokertest.Embed(b, broker.EmbedConfig{})
+				r := newRouter(b, broker.ConnectConfig{URLs: []string{e.URL()}}, Config{}, nil)
+				settle(b, r)
+				before, rssBefore := memory()
+				began := time.Now()
+				loginAll(b, r, 0, ids)
+				settle(b, r)
+				b.ReportMetric(float64(time.Since(began).Nanoseconds())/float64(ids), "ns/login")
+				after, rssAfter := memory()
+				b.ReportMetric((float64(after)-float64(before))/float64(ids), "B/id")
+				b.ReportMetric(float64(rssAfter-rssBefore)/float64(ids), "rss-B/id")
+				if st := r.Stats(); st.Subscribed != ids {
+					b.Errorf("%+v", st)
+				}
+				r.Close()
+				e.Close()
+			}
+		})
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -98,6 +99,10 @@ func (n *Node) embed(cfg *Config) (err error) {
 	if n.embedded, err = broker.Embed(e); err != nil {
 		return err
 	}
+	if open(&e) {
+		cfg.Server.Log.Warn("NATS takes clients from other machines and asks nobody who they are: whoever reaches it may write to every id; "+
+			"give a user (--nats-user) or certificates (--nats-ca)", "address", n.embedded.URL())
+	}
 	if len(cfg.NATS.URLs) == 0 {
 		cfg.NATS.URLs = []string{n.embedded.URL()}
 		cfg.NATS.User, cfg.NATS.Password = e.User, e.Password
@@ -112,6 +117,15 @@ func (n *Node) embed(cfg *Config) (err error) {
 		n.done.Go(func() { n.missRoutes(ctx, len(e.Routes), cfg.Server.Log) })
 	}
 	return nil
+}
+
+// open tells whether everybody may use the server, from other machines too.
+func open(e *broker.EmbedConfig) bool {
+	if e.User != "" || e.TLS != nil && e.TLS.ClientAuth == tls.RequireAndVerifyClientCert {
+		return false
+	}
+	host, _, err := net.SplitHostPort(e.Listen)
+	return err == nil && host != "localhost" && !net.ParseIP(host).IsLoopback()
 }
 
 // missRoutes says once why there is no route to the servers that were named.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -50,8 +51,8 @@ func post(t *testing.T, n *Node, path, body string) (status int, answer string) 
 	return resp.StatusCode, string(text)
 }
 
-// open opens a stream, and reads it to its end, and returns when its head is there.
-func open(t *testing.T, n *Node, id string) {
+// stream opens a stream, and reads it to its end, and returns when its head is there.
+func stream(t *testing.T, n *Node, id string) {
 	t.Helper()
 	resp, err := http.Get("http://" + n.Comet().String() + "/test/" + id)
 	if err != nil {
@@ -93,8 +94,8 @@ func TestLedger(t *testing.T) {
 	for _, n := range nodes {
 		brokertest.Until(t, "routes", func() bool { return n.Stats().Cluster.Servers == 2 })
 	}
-	open(t, nodes[1], "a")
-	open(t, nodes[2], "b")
+	stream(t, nodes[1], "a")
+	stream(t, nodes[2], "b")
 	joined(t, nodes[1], 1)
 	joined(t, nodes[2], 1)
 	// Interest spreads behind a message that comes back confirmed.
@@ -146,8 +147,8 @@ func TestOutside(t *testing.T) {
 		resp.Body.Close()
 		return resp.StatusCode
 	}
-	open(t, loose, "1")
-	open(t, strict, "1")
+	stream(t, loose, "1")
+	stream(t, strict, "1")
 	for range 2 {
 		if got := ready(loose); got != http.StatusServiceUnavailable {
 			t.Errorf("/readyz without NATS: %d", got)
@@ -214,7 +215,7 @@ func TestTLS(t *testing.T) {
 	a := start(t, Config{Embed: &broker.EmbedConfig{User: "anna", Password: "secret", TLS: srv}})
 	url, _ := a.NATS()
 	b := start(t, Config{NATS: broker.ConnectConfig{URLs: []string{url}, User: "anna", Password: "secret", TLS: client}})
-	open(t, b, "1")
+	stream(t, b, "1")
 	joined(t, b, 1)
 	if _, answer := post(t, a, "/send/1", "m"); !strings.Contains(answer, `"remote":1`) {
 		t.Errorf("over TLS: %s", answer)
@@ -230,7 +231,7 @@ func TestTLS(t *testing.T) {
 func TestOrigins(t *testing.T) {
 	e := brokertest.Embed(t, broker.EmbedConfig{})
 	n := start(t, Config{NATS: broker.ConnectConfig{URLs: []string{e.URL()}}})
-	open(t, n, "1")
+	stream(t, n, "1")
 	joined(t, n, 1)
 	const publishers = 100
 	for range publishers {
@@ -243,5 +244,27 @@ func TestOrigins(t *testing.T) {
 	brokertest.Until(t, "all has arrived", func() bool { return n.Stats().Ledger.Delivered == 2*publishers })
 	if l := n.Stats().Ledger; l.Received != 2*publishers || l.Copies != l.Delivered {
 		t.Errorf("%+v", l)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	for _, c := range []struct {
+		e    broker.EmbedConfig
+		want bool
+	}{
+		{broker.EmbedConfig{}, false},
+		{broker.EmbedConfig{Listen: "127.0.0.1:0"}, false},
+		{broker.EmbedConfig{Listen: "[::1]:0"}, false},
+		{broker.EmbedConfig{Listen: "localhost:0"}, false},
+		{broker.EmbedConfig{Listen: ":4222"}, true},
+		{broker.EmbedConfig{Listen: "0.0.0.0:4222"}, true},
+		{broker.EmbedConfig{Listen: "10.0.0.2:4222"}, true},
+		{broker.EmbedConfig{Listen: "10.0.0.2:4222", User: "anna"}, false},
+		{broker.EmbedConfig{Listen: "10.0.0.2:4222", TLS: &tls.Config{}}, true},
+		{broker.EmbedConfig{Listen: "10.0.0.2:4222", TLS: &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert}}, false},
+	} {
+		if got := open(&c.e); got != c.want {
+			t.Errorf("%+v: open %v", c.e, got)
+		}
 	}
 }
