@@ -87,7 +87,6 @@ type conductor struct {
 	pieces  map[string]*piece // by name
 	nodes   []*piece          // those that serve, in the order of their start
 	servers []string          // client URLs of a topology's NATS servers
-	routes  []string          // and where these reach each other
 	course  report.Course
 	started time.Time
 

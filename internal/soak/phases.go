@@ -92,7 +92,7 @@ func (c *conductor) empty(ctx context.Context) error {
 		return err
 	}
 	c.isUp = true
-	if !c.many() {
+	if len(c.nodes) == 1 {
 		c.man.Listen, c.man.Admin = c.nodes[0].ready.Listen, c.nodes[0].ready.Admin
 	}
 	c.man.begin(phaseEmpty, time.Now()) // only now is it empty and not still starting
@@ -165,7 +165,8 @@ func (c *conductor) traffic(ctx context.Context) error {
 func (c *conductor) drain(ctx context.Context) error {
 	began := time.Now()
 	seen, grew, last := c.now.Messages, began, time.Time{}
-	err := c.await(ctx, drainLimit, func() bool {
+	quiet := drainQuiet + c.forConns()/20 // very many connections are reported of by many processes, that must find the time
+	err := c.await(ctx, drainLimit+c.forConns(), func() bool {
 		if c.nowAt != last { // flood has reported
 			last = c.nowAt
 			c.ask()
@@ -173,7 +174,7 @@ func (c *conductor) drain(ctx context.Context) error {
 				seen, grew = c.now.Messages, c.nowAt
 			}
 		}
-		return c.pieces[flood].ended || !c.lives() || c.arrived(began) || last.Sub(grew) >= drainQuiet
+		return c.pieces[flood].ended || !c.lives() || c.arrived(began) || last.Sub(grew) >= quiet
 	})
 	if err == nil || errors.Is(err, errLimit) { // flood's result and the ledger show what is missing
 		err = c.inquire(ctx, 0, func() bool { return true })

@@ -47,7 +47,7 @@ func (t Topology) nodes() int { return t.Servers * (1 + t.Fronts) }
 // cluster is the name under which a topology's NATS servers know each other.
 const cluster = "soak"
 
-// anyPort is where a node listens that has not listened before.
+// anyPort is where everything listens; the ready line says which port it is.
 const anyPort = "127.0.0.1:0"
 
 // ready is what serve says once it is ready.
@@ -63,41 +63,28 @@ type ready struct {
 func natsName(server int) string         { return fmt.Sprintf("nats-%d", server+1) }
 func frontName(server, front int) string { return fmt.Sprintf("front-%d-%d", server+1, front+1) }
 
-// natsArgs is the command line of a node with a NATS server and without a front. at is
-// where it listens: what it said when it was ready before, or the zero ready for free
-// ports. routes are those of the servers that started before it: of each pair one
-// knows the other, and goes on trying to reach it.
-func natsArgs(name string, at ready, routes []string) []string {
-	args := []string{serve, "--router-only", "--node", name, "--json", "--admin", address(at.Admin),
-		"--nats-listen", address(at.NATS), "--nats-cluster", cluster, "--nats-cluster-listen", address(at.Routes)}
+// natsArgs is the command line of a node with a NATS server and without a front.
+// routes are those of the servers that started before it: of each pair one knows the
+// other, and goes on trying to reach it.
+func natsArgs(name string, routes []string) []string {
+	args := []string{serve, "--router-only", "--node", name, "--json", "--admin", anyPort,
+		"--nats-listen", anyPort, "--nats-cluster", cluster, "--nats-cluster-listen", anyPort}
 	if len(routes) > 0 {
 		args = append(args, "--nats-routes", strings.Join(routes, ","))
 	}
 	return args
 }
 
-// frontArgs is the command line of a front. at is as in natsArgs, servers are the
-// client URLs of all NATS servers, its own the one with that index.
-func frontArgs(engine, name string, at ready, servers []string, own int) []string {
+// frontArgs is the command line of a front. servers are the client URLs of all NATS
+// servers, its own the one with that index.
+func frontArgs(engine, name string, servers []string, own int) []string {
 	others := slices.Delete(slices.Clone(servers), own, own+1)
-	args := []string{serve, "--node", name, "--json", "--listen", address(at.Listen), "--admin", address(at.Admin),
+	args := []string{serve, "--node", name, "--json", "--listen", anyPort, "--admin", anyPort,
 		"--nats", strings.Join(append([]string{servers[own]}, others...), ",")}
 	if engine != "" {
 		args = append(args, "--engine", engine)
 	}
 	return args
-}
-
-// address is the host:port of an address or a URL, or any free port.
-func address(known string) string {
-	if known == "" {
-		return anyPort
-	}
-	_, hostport, isURL := strings.Cut(known, "://")
-	if !isURL {
-		return known
-	}
-	return hostport
 }
 
 // up starts the server: one process, or a topology's nodes in an order in which each
@@ -108,16 +95,17 @@ func (c *conductor) up(ctx context.Context) error {
 		_, err := c.node(ctx, serve, serveArgs(c.cfg))
 		return err
 	}
+	var routes []string
 	for i := range t.Servers {
-		p, err := c.node(ctx, natsName(i), natsArgs(natsName(i), ready{}, c.routes))
+		p, err := c.node(ctx, natsName(i), natsArgs(natsName(i), routes))
 		if err != nil {
 			return err
 		}
-		c.routes, c.servers = append(c.routes, p.ready.Routes), append(c.servers, p.ready.NATS)
+		routes, c.servers = append(routes, p.ready.Routes), append(c.servers, p.ready.NATS)
 	}
 	for i := range t.Servers * t.Fronts {
 		name := frontName(i/t.Fronts, i%t.Fronts)
-		if _, err := c.startNode(name, frontArgs(c.cfg.Engine, name, ready{}, c.servers, i/t.Fronts)); err != nil {
+		if _, err := c.startNode(name, frontArgs(c.cfg.Engine, name, c.servers, i/t.Fronts)); err != nil {
 			return err
 		}
 	}
