@@ -330,7 +330,7 @@ func (c *conductor) show() {
 // eta adds up what is left of this phase and the lengths of those to come. What the
 // ramp and the drain take is a guess.
 func (c *conductor) eta() time.Duration {
-	guess := 2*time.Second + c.forConns()
+	guess := max(2*time.Second, c.forConns())
 	lengths := []time.Duration{c.plan.empty, guess, c.plan.idle, c.plan.traffic, guess}
 	at := slices.Index(phases, c.man.phase())
 	if at < 0 {

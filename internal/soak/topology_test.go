@@ -71,6 +71,10 @@ func TestTopologyGoesThroughItsPhases(t *testing.T) {
 		if ramp := time.Duration(c.man.Phases[1].To - c.man.Phases[1].From); ramp < 2*time.Second {
 			t.Errorf("the ramp took %s, and did not wait for the ids that NATS had not heard of", ramp)
 		}
+		last := w.progress[len(w.progress)-1]
+		if grown := last.PSS - 3020<<10; last.Procs != 9 || grown < 10<<10 || last.PerConn != float64(grown)/100 { // the third row is the last of the empty server
+			t.Errorf("last progress: %+v", last)
+		}
 		w.checkTopologyArgs()
 		w.checkTopologyFolder(c)
 	})

@@ -117,7 +117,10 @@ func (a *actor) live() {
 	for n := int64(0); ; n++ {
 		switch a.does {
 		case mem:
-			a.say(false, "date\t%d\t%d\t%d", time.Now().Unix(), 5000+n, n)
+			if n == 0 && a.w.cfg.nodes() > 1 {
+				a.say(false, "# columns: date epoch rss_kb conns pss_kb procs")
+			}
+			a.say(false, "date\t%d\t%d\t%d\t%d\t%d", time.Now().Unix(), 5000+n, n, 3000+10*n, a.w.cfg.nodes())
 		case flood:
 			phase := "hold"
 			if n == 0 {
