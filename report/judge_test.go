@@ -115,6 +115,13 @@ func TestSummarizeManyNodes(t *testing.T) {
 	if s := Summarize(e); *s.Memory.UserPerConn != 184 || s.Memory.BasePSS != nil {
 		t.Errorf("without PSS of the empty server: %v a connection, want that of RSS, 184", *s.Memory.UserPerConn)
 	}
+	for nodes, want := range map[int64]bool{1: true, 4: false} {
+		e := manyNodes()
+		e.Nodes, e.Flood = nodes, nil
+		if got := Summarize(e).Conns.Peak; (got != nil) != want {
+			t.Errorf("without flood's result the connections of %d nodes are known: %v", nodes, got != nil)
+		}
+	}
 	e = manyNodes()
 	e.Ledger.Received, e.Ledger.Overrun = 59_990, 4
 	if m := Summarize(e).Messages; *m.Lost != 6 || *m.Overrun != 4 || *m.Unpublished != 0 {

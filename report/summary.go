@@ -92,7 +92,7 @@ func Summarize(e Evidence) Summary {
 	if f := e.Flood; f != nil {
 		conns = f.Open
 		s.Conns.Peak, s.Conns.Failed, s.Conns.ClosedEarly = new(f.Open), new(f.Failed), new(f.ClosedEarly)
-	} else if conns = mostConns(e.Samples); conns > 0 {
+	} else if conns = mostConns(e.Samples); conns > 0 && e.Nodes <= 1 { // nodes are connected to NATS, and count that too
 		s.Conns.Peak = new(conns) // the server's own count tells at least that
 	}
 	s.Memory = summarizeMemory(e, conns)
