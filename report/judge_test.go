@@ -123,9 +123,12 @@ func TestSummarizeManyNodes(t *testing.T) {
 		}
 	}
 	e = manyNodes()
-	e.Ledger.Received, e.Ledger.Overrun = 59_990, 4
+	e.Ledger.Received, e.Ledger.Overrun, e.Ledger.Delivered, e.Flood.Messages = 59_990, 4, 59_990, 59_990
 	if m := Summarize(e).Messages; *m.Lost != 6 || *m.Overrun != 4 || *m.Unpublished != 0 {
 		t.Errorf("messages %+v", m)
+	}
+	if e.Flood.Messages = 59_992; *Summarize(e).Messages.Lost != 4 {
+		t.Error("what the client received is counted as lost")
 	}
 	if e.Ledger.Received = 70_000; *Summarize(e).Messages.Lost != 0 {
 		t.Error("what was received more than once is counted as lost")

@@ -136,6 +136,12 @@ func summarizeMessages(e Evidence) MessageSummary {
 		if m.Sent != nil { // the sum also sees lost last messages, which leave no gap
 			m.Missing = new(max(f.Missing, *m.Sent-f.Messages))
 		}
+		if ledger != nil {
+			// A node that died may have received more than it told, and the client knows better: of what is missing, only
+			// that can be lost which is in no other bin.
+			rest := *m.Missing - ledger.Offline - ledger.Dropped - ledger.Gone - ledger.Overrun - ledger.Unpublished
+			m.Lost = new(max(min(*m.Lost, rest), 0))
+		}
 	}
 	return m
 }

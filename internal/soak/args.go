@@ -25,10 +25,15 @@ func workersArgs(n int) []string {
 	return []string{"--workers", strconv.Itoa(n)}
 }
 
+// memlogArgs follows the nodes. Of several, those that live are followed to the end
+// when one has died.
 func memlogArgs(cfg Config, pids []int, file string) []string {
 	args := []string{mem}
 	for _, pid := range pids {
 		args = append(args, "--pid", strconv.Itoa(pid))
+	}
+	if len(pids) > 1 {
+		args = append(args, "--follow")
 	}
 	return append(args, "--interval", cfg.Interval.String(), "-o", file)
 }

@@ -86,7 +86,7 @@ func (w *world) checkTopologyArgs() {
 		"nats-3":    "--nats-cluster-listen 127.0.0.1:0 --nats-routes nats://127.0.0.2:100,nats://127.0.0.2:200",
 		"front-1-2": "serve --node front-1-2 --json --listen 127.0.0.1:0 --admin 127.0.0.1:0 --nats nats://127.0.0.1:100,nats://127.0.0.1:200,nats://127.0.0.1:300",
 		"front-3-1": "--nats nats://127.0.0.1:300,nats://127.0.0.1:100,nats://127.0.0.1:200",
-		mem:         "memlog --pid 100 --pid 200 --pid 300 --pid 101 --pid 102 --pid 201 --pid 202 --pid 301 --pid 302 --interval 1s",
+		mem:         "memlog --pid 100 --pid 200 --pid 300 --pid 101 --pid 102 --pid 201 --pid 202 --pid 301 --pid 302 --follow --interval 1s",
 		flood: "http://127.0.0.1:101/test/{1..16} http://127.0.0.1:102/test/{17..33} http://127.0.0.1:201/test/{34..50} " +
 			"http://127.0.0.1:202/test/{51..66} http://127.0.0.1:301/test/{67..83} http://127.0.0.1:302/test/{84..100}",
 		msggen: "--to nats://127.0.0.1:100,nats://127.0.0.1:200,nats://127.0.0.1:300 --rate",
