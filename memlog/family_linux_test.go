@@ -54,8 +54,8 @@ func checkMembers(t *testing.T, p *probe, want ...*puppet) Sample {
 		pids = append(pids, w.pid)
 	}
 	slices.Sort(pids)
-	if got := pidsOf(p); !slices.Equal(got, pids) || s.Procs != int64(len(pids)) {
-		t.Fatalf("members are %v and procs is %d, want %v", got, s.Procs, pids)
+	if got := pidsOf(p); !slices.Equal(got, pids) || s.Procs != int64(len(pids)) || len(p.byPID) != len(pids) {
+		t.Fatalf("members are %v, %d by pid, and procs is %d, want %v", got, len(p.byPID), s.Procs, pids)
 	}
 	return s
 }
@@ -306,6 +306,59 @@ func TestFamilysConnectionsCountOnce(t *testing.T) {
 		return s.Conns == NA && strings.Contains(strings.Join(p.news(), "\n"), "the target listens on no TCP port")
 	})
 	awaitConns(t, probeOf(t, false, stranger), 9)
+}
+
+// Who listens is found out again when the members are others, although the sockets are the same.
+func TestListenersAreTheMembers(t *testing.T) {
+	show := newPuppetShow(t)
+	root := show.start(t)
+	port := root.do("listen 0")
+	dial(t, root, port, 4)
+	heir, second, other := root.spawn(true), root.spawn(true), root.spawn(false)
+	dial(t, other, other.do("listen 0"), 3)
+	var c connCounter
+	defer c.close()
+	want := func(want int64, puppets ...*puppet) {
+		t.Helper()
+		var members []*member
+		for _, p := range puppets {
+			members = append(members, as(t, p))
+		}
+		var n int64
+		eventually(t, fmt.Sprintf("a count of %d", want), func() (done bool) {
+			var err error
+			n, err = c.count(members)
+			return n == want && err != errShare
+		})
+	}
+	want(3, other)
+	want(7, other, heir) // whose socket was a stranger's
+	want(7, other, heir, second)
+	want(7, other, second) // it was known as the heir's
+	want(3, other)
+	want(4, heir)
+	want(7, second, other)
+
+	// A count is not kept for other ports.
+	members := []*member{as(t, other)}
+	eventually(t, "the count to be forgotten", func() bool {
+		c.last.quiet, c.last.settled = true, true
+		if err := c.resolve(members); err != nil {
+			t.Fatal(err)
+		}
+		return !c.last.quiet && !c.last.settled
+	})
+}
+
+// as opens a puppet as a member.
+func as(t *testing.T, p *puppet) *member {
+	t.Helper()
+	m, err := openMember(p.row())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.close)
+	return m
 }
 
 // Of many members the first have columns of their own, and not all that come and go have a note.

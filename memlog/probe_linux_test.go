@@ -126,10 +126,6 @@ func TestProbeDoesNotCountAForeignerOnItsPort(t *testing.T) {
 	far.Close() // its connection stays, and is no listener's
 	listen(t, "tcp4", net.JoinHostPort("127.0.0.2", strconv.Itoa(port)))
 	awaitConns(t, p, 0)
-	var s Sample
-	if err := p.sample(&s); err != nil || s.Conns != 0 {
-		t.Errorf("counts %d, %v", s.Conns, err)
-	}
 }
 
 func TestProbeSeesOurselves(t *testing.T) {

@@ -169,14 +169,14 @@ func BenchmarkMemlogSample(b *testing.B) {
 	w.flood(s.target, benchMany)
 	time.Sleep(settle)
 	cpu := func(rows int) time.Duration {
-		const interval = 100 * time.Millisecond
+		const interval = 500 * time.Millisecond // so that each row may count anew: memlog counts in a tenth of the time
 		p := w.start(exec.Command(w.bin, "memlog", "--pid", strconv.Itoa(s.pid), "-o", "-",
 			"--interval", interval.String(), "--duration", (interval*time.Duration(rows-1)).String()), nil)
 		p.wait()
 		return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 	}
 	perRow := func() float64 { // what the start costs is in both
-		const few, many = 11, 61
+		const few, many = 6, 36
 		return (cpu(many) - cpu(few)).Seconds() * 1000 / (many - few)
 	}
 	b.ReportMetric(perRow(), "rest-ms/row")
