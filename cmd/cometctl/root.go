@@ -25,6 +25,7 @@ func commands(s streams) []commandGroup {
 		}},
 		{"pieces", "The pieces:", []*cobra.Command{
 			newServeCmd(s),
+			newServeWorkerCmd(s),
 			newFloodCmd(s),
 			newMsggenCmd(s),
 			newSendCmd(s),

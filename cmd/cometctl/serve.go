@@ -23,6 +23,7 @@ func newServeCmd(s streams) *cobra.Command {
 		cfg     server.Config
 		among   clusterOptions
 		policy  string
+		many    string
 		asJSON  bool
 		verbose bool
 	)
@@ -45,6 +46,10 @@ Several of them are one server where they meet on NATS: each embeds a NATS serve
 node. --router-only is a node without a comet listener, the article's n2. A node that cannot reach NATS says so, its /readyz is
 503, and it serves its own sessions meanwhile. Without these flags there is no NATS, and nothing is paid for it.
 
+--workers N serves the connections in N processes that share the port, where the descriptor limit or one process is not enough.
+This one keeps the admin listener, embeds NATS (or joins it with them) as the way to them, sums them up in /stats, and starts
+again who has died.
+
 For every flag, 0, or an empty address, means its default. --max-pending should hold several of the largest messages
 (--message-max): a reader that is one message behind has that one pending.`,
 		Example: `  cometctl serve
@@ -65,28 +70,47 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
 			cfg.SlowPolicy = server.SlowPolicy(policy)
+			if cfg.NoFront && cmd.Flags().Changed("listen") {
+				return usageErrorf("--listen %s with --router-only: that one has no comet listener", cfg.Listen)
+			}
+			processes := 0
+			if many != "" {
+				var err error
+				if processes, err = parseWorkers(many, cfg.MaxConns); err != nil {
+					return usageError(err)
+				}
+				if cfg.NoFront {
+					return usageErrorf("--workers %s with --router-only: workers hold connections, and that one has none", many)
+				}
+				if !among.asked() {
+					among.listen = "127.0.0.1:0" // the way from here to the workers
+				}
+			}
 			whole := node.Config{Server: cfg}
 			if err := among.apply(&whole); err != nil {
 				return usageError(err)
 			}
-			if cfg.NoFront && cmd.Flags().Changed("listen") {
-				return usageErrorf("--listen %s with --router-only: that one has no comet listener", cfg.Listen)
+			if processes > 0 {
+				if err := inWorkers(cmd.Context(), s, &whole, processes, among.nats, verbose); err != nil {
+					return err
+				}
 			}
-			return serve(cmd.Context(), s, whole, asJSON)
+			return serve(cmd.Context(), s, whole, processes, asJSON)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.Listen, "listen", "127.0.0.1:8000", "comet listener `address`; port 0 picks one")
 	f.StringVar(&cfg.Admin, "admin", "127.0.0.1:8001", "admin listener `address`; port 0 picks one")
 	f.StringVar(&cfg.Engine, "engine", netloop.Engines()[0], fmt.Sprintf("connection `engine`: %v", netloop.Engines()))
-	f.IntVar(&cfg.Loops, "loops", 0, "event loops; 0 is one per processor")
-	f.IntVar(&cfg.MaxConns, "max-conns", 0, "connections at once, more get 503; 0 is what the descriptor limit allows")
+	f.IntVar(&cfg.Loops, "loops", 0, "event loops; 0 is one per processor, with --workers one each")
+	f.IntVar(&cfg.MaxConns, "max-conns", 0, "connections at once, of all --workers together; more get 503; 0 is what the descriptor limit allows")
 	f.IntVar(&cfg.MaxPending, "max-pending", 64<<10, "pending output of one connection, in `bytes`")
 	f.StringVar(&policy, "slow-policy", string(server.SlowDrop), "what a subscriber at --max-pending meets: drop the message, or close the connection")
 	f.DurationVar(&cfg.HeadTimeout, "head-timeout", server.DefaultHeadTimeout, "how long a request head may take")
 	f.IntVar(&cfg.MessageMax, "message-max", 64<<10, "largest message, in `bytes`")
 	f.DurationVar(&cfg.DrainTimeout, "drain-timeout", server.DefaultDrainTimeout, "how long the end may take")
 	f.BoolVar(&cfg.NoFront, "router-only", false, "no comet listener: a router and the admin listener")
+	f.StringVar(&many, "workers", "", "serve connections in so many processes (Linux): a `number`, or auto for one per processor, and more where --max-conns needs them")
 	among.add(f)
 	f.BoolVar(&asJSON, "json", false, "make the ready line a JSON object")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log why each connection ended")
@@ -103,6 +127,8 @@ type ready struct {
 	Node   string `json:"node,omitempty"`   // of a cluster
 	NATS   string `json:"nats,omitempty"`   // URL of the embedded NATS server
 	Routes string `json:"routes,omitempty"` // and where other servers of its cluster connect
+	// Workers is the number of processes that hold the connections, if it is not this one.
+	Workers int `json:"workers,omitempty"`
 }
 
 // String is the line for people.
@@ -115,6 +141,9 @@ func (r ready) String() string {
 	fmt.Fprintf(&b, "admin at http://%s, pid %d", r.Admin, r.PID)
 	if r.Listen != "" {
 		fmt.Fprintf(&b, ", engine %s, %d loops", r.Engine, r.Loops)
+	}
+	if r.Workers > 0 {
+		fmt.Fprintf(&b, " in each of %d workers", r.Workers)
 	}
 	if r.Node != "" {
 		fmt.Fprintf(&b, ", node %s", r.Node)
@@ -129,13 +158,16 @@ func (r ready) String() string {
 }
 
 // serve runs until ctx is done, and then drains. Ending by a signal is how a server ends: exit code 0.
-func serve(ctx context.Context, s streams, cfg node.Config, asJSON bool) error {
+func serve(ctx context.Context, s streams, cfg node.Config, processes int, asJSON bool) error {
 	srv, err := node.New(cfg)
 	if err != nil {
 		return serveError(err)
 	}
 	settleMemory()
-	r := ready{Admin: srv.Admin().String(), PID: os.Getpid(), Engine: srv.Engine(), Loops: srv.Loops(), Node: srv.Name()}
+	r := ready{Admin: srv.Admin().String(), PID: os.Getpid(), Engine: srv.Engine(), Loops: srv.Loops(), Node: srv.Name(), Workers: processes}
+	if processes > 0 {
+		r.Loops = max(1, cfg.Server.Loops)
+	}
 	if srv.Comet().IsValid() {
 		r.Listen = srv.Comet().String()
 	}

@@ -33,7 +33,15 @@ type Config struct {
 	Name   string        // of the node; default cluster's
 	Embed  *broker.EmbedConfig
 	NATS   broker.ConnectConfig // to join; with Embed and no URLs, the embedded server
+	// Ours says that NATS is the embedded server of another process with our configuration: it is trusted by its own certificate, which is ours.
+	Ours bool
+	// Front, if not nil, starts the processes that hold the connections instead of this one (package server/workers). They are nodes, too: join
+	// on the servers of urls, worker i by the name of WorkerName(name, i).
+	Front func(urls []string, name string) (server.Family, error)
 }
+
+// WorkerName is the name of a node's worker i.
+func WorkerName(node string, i int) string { return fmt.Sprintf("%s-w%d", node, i) }
 
 // Errors of New beside those of the packages it calls; compare with errors.Is.
 var (
@@ -62,8 +70,17 @@ func New(cfg Config) (*Node, error) {
 			return nil, err
 		}
 	}
+	if cfg.Ours {
+		var err error
+		if cfg.NATS.TLS, err = towards(cfg.NATS.TLS); err != nil {
+			return nil, err
+		}
+	}
 	if len(cfg.NATS.URLs) > 0 {
 		cfg.NATS.Log = log
+		if cfg.Front != nil {
+			cfg.Server.Family = func() (server.Family, error) { return n.front(&cfg) }
+		}
 		nc, err := broker.Connect(cfg.NATS)
 		if err != nil {
 			n.shut()
@@ -76,6 +93,10 @@ func New(cfg Config) (*Node, error) {
 			return nil, err
 		}
 		return n, nil
+	}
+	if cfg.Front != nil {
+		n.shut()
+		return nil, fmt.Errorf("%w: a front in other processes, and no NATS to reach them by", ErrConfig)
 	}
 	if cfg.Server.Required {
 		n.shut()
