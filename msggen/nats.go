@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,6 +96,12 @@ func (a *acks) take(conn, n uint64) {
 	}
 }
 
+// inTurn is in which order a worker tries the servers: each begins with another, so that workers are spread over them.
+func inTurn(urls []string, worker uint64) []string {
+	first := worker % uint64(len(urls))
+	return slices.Concat(urls[first:], urls[:first])
+}
+
 // newNATSPublisher makes the publisher of w and connects it.
 func newNATSPublisher(w *worker) (sender, error) {
 	r := w.run
@@ -102,7 +109,7 @@ func newNATSPublisher(w *worker) (sender, error) {
 		full: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{})}
 	p.through = !r.unlimited && r.cfg.Rate.PerSecond() <= natsThrough*float64(r.workers)
 	cfg := r.cfg.NATS
-	cfg.URLs, cfg.Once, cfg.Dial, cfg.WriteThrough = natsURLs(r.cfg.To), true, p.dial, p.through
+	cfg.URLs, cfg.Once, cfg.Dial, cfg.WriteThrough = inTurn(natsURLs(r.cfg.To), w.index), true, p.dial, p.through
 	var err error
 	if p.nc, err = broker.Connect(cfg); err != nil {
 		return nil, err

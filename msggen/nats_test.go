@@ -336,3 +336,11 @@ func TestNATSCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestInTurn(t *testing.T) {
+	for worker, want := range []string{"a b c", "b c a", "c a b", "a b c"} {
+		if got := strings.Join(inTurn([]string{"a", "b", "c"}, uint64(worker)), " "); got != want {
+			t.Errorf("worker %d tries %s, want %s", worker, got, want)
+		}
+	}
+}

@@ -27,7 +27,7 @@ const (
 
 // ConnectConfig says how to reach NATS servers outside this process. A zero field means its default.
 type ConnectConfig struct {
-	URLs     []string      // nats://host:port, tls://host:port, with user:password@ if need be; at least one
+	URLs     []string      // nats://host:port, tls://host:port, with user:password@ if need be; at least one. They are tried in this order
 	Name     string        // of the connection, as NATS's own tools show it
 	User     string        // with Password; for URLs that name none
 	Password string        // see User
@@ -87,6 +87,7 @@ func (cfg *ConnectConfig) options() []nats.Option {
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.NoEcho(),                // a node delivers its own messages itself
+		nats.DontRandomize(),         // who names several servers puts its own first
 		nats.ReconnectBufSize(-1),    // what cannot be sent now is said to be unpublished, and not sent late
 		nats.SkipSubjectValidation(), // ours are valid by construction
 		nats.MaxReconnects(-1),

@@ -55,3 +55,24 @@ func TestBadConnectConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestOrder holds that servers are tried in the order in which they are named.
+func TestOrder(t *testing.T) {
+	all := brokertest.Routed(t, 3)
+	for i := range 9 { // at random, they would all begin with their first once in 20,000 times
+		urls := []string{all[i%3].URL(), all[(i+1)%3].URL(), all[(i+2)%3].URL()}
+		nc, err := broker.Connect(broker.ConnectConfig{URLs: urls})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nc.ConnectedUrl(); got != urls[0] {
+			t.Errorf("of %v, connected to %s", urls, got)
+		}
+		nc.Close()
+	}
+	nc, err := broker.Connect(broker.ConnectConfig{URLs: []string{"nats://" + brokertest.FreeAddress(t), all[2].URL()}})
+	if err != nil || nc.ConnectedUrl() != all[2].URL() {
+		t.Errorf("the second of two: %v", err)
+	}
+	nc.Close()
+}
