@@ -136,8 +136,9 @@ func (c *conductor) idle(ctx context.Context) error {
 
 // traffic lasts until msggen has sent what was due in its time. Where the asked rate
 // is more than the server takes, that may be much later: then it is stopped, and its
-// result says what was reached. With several nodes they are asked all the time for what
-// they have counted: of one that dies, that is what is left.
+// result says what was reached. The nodes of a topology are asked all the time for what
+// they have counted: of one that dies, that is what is left. (A parent remembers what its
+// workers had.)
 func (c *conductor) traffic(ctx context.Context) error {
 	p, err := c.start(msggen, msggenArgs(c.cfg, c.plan, c.nodes[0].ready.Admin, c.servers))
 	if err != nil {
@@ -146,7 +147,7 @@ func (c *conductor) traffic(ctx context.Context) error {
 	p.mayEnd = true
 	last := c.nowAt
 	err = c.await(ctx, c.plan.traffic+msggenExtra, func() bool {
-		if c.many() && c.nowAt != last {
+		if len(c.nodes) > 1 && c.nowAt != last {
 			last = c.nowAt
 			c.ask()
 		}
