@@ -164,8 +164,8 @@ func deadFloods(all []floodWorker) []string {
 func deadWorkers(all []workerStats) []string {
 	var out []string
 	for _, w := range all {
-		if w.Restarts > 0 {
-			out = append(out, fmt.Sprintf("serve's worker %d ended by itself and was started again, %d times; the last time: %s.", w.Index, w.Restarts, w.Why))
+		if w.Why != "" {
+			out = append(out, fmt.Sprintf("A worker of serve ended by itself: %s (it was started again %d times).", w.Why, w.Restarts))
 		}
 	}
 	return out

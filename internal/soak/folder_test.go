@@ -187,10 +187,10 @@ func TestEvidenceOfManyNodes(t *testing.T) {
 			3, report.Ledger{Sent: 9, Forwarded: 9, Received: 9, Delivered: 8}, []string{"The nodes' ledgers do not add up"}},
 		{"workers that died", `"workers":2`,
 			`{"asked":2,"open":1,"closed_early":1,"workers":[{"name":"1","pid":7,"asked":1,"ended":""},{"name":"2","pid":8,"asked":1,"ended":"signal: killed"}]}`, `{"sent":9}`,
-			`{"ledger":{"sent":9,"forwarded":9,"received":9,"delivered":8},"workers":[{"index":0,"restarts":3,"why":"exit status 2"},{"index":1}]}`,
+			`{"ledger":{"sent":9,"forwarded":9,"received":9,"delivered":8},"workers":[{"index":0,"restarts":3,"why":"worker 0, pid 9: exit status 2"},{"index":1}]}`,
 			3, report.Ledger{Sent: 9, Forwarded: 9, Received: 9, Delivered: 8},
 			[]string{"flood's worker 2 (pid 8, with 1 of the connections) ended by itself: signal: killed.",
-				"serve's worker 0 ended by itself and was started again, 3 times; the last time: exit status 2."}},
+				"A worker of serve ended by itself: worker 0, pid 9: exit status 2 (it was started again 3 times)."}},
 	} {
 		files := maps.Clone(testFolder)
 		files[manifestFile] = strings.Replace(files[manifestFile], `"rate":3`, `"rate":3,`+c.asked, 1)

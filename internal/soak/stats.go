@@ -27,9 +27,8 @@ type nodeStats struct {
 
 // workerStats is one worker of `serve --workers`.
 type workerStats struct {
-	Index    int    `json:"index"`
 	Restarts int    `json:"restarts"`
-	Why      string `json:"why"` // it died the last time
+	Why      string `json:"why"` // it ended by itself, and which it is; empty if it never did
 }
 
 // answer is what a node said, or why it said nothing, when it was asked for its /stats.
