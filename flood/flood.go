@@ -58,7 +58,7 @@ type Config struct {
 	Loops          int                 // default 1
 	Every          time.Duration       // between two calls of Watch; 0: at each phase only
 	Watch          func(Progress)      // called from Run each Every and at the beginning of each phase; nil: nobody watches
-	Tally          func(Phase, *Tally) // called when Watch is, the tally lent; the last, in Drain, is what the result is made of
+	Tally          func(Phase, *Tally) // called when Watch is, see there; the last, in Drain, is what the result is made of
 	Log            func(string)        // what netloop has to say; nil: nobody listens
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"cometctl/internal/netloop"
 	"cometctl/internal/slab"
+	"cometctl/internal/timing"
 )
 
 // record is what a lane knows about one connection. It holds no pointer; the collector never looks at a million of them.
@@ -276,11 +277,14 @@ func (a *lane) stop(l netloop.Loop) {
 	})
 }
 
-// snapshot adds what the lane has counted so far to t.
+// snapshot adds what the lane has counted so far to t. What it counted by due time since t's owner last asked goes over to t.
 func (a *lane) snapshot(t *Tally) {
 	a.tally.messages, a.tally.duplicated = a.tracker.messages, a.tracker.duplicated
 	a.tally.reordered, a.tally.missing = a.tracker.reordered, a.tracker.missing
 	t.Add(a.tally)
+	if t.due != nil {
+		a.tally.due = timing.NewBuckets(a.plan.byDue)
+	}
 }
 
 // handler gives each loop's events to its lane.

@@ -14,10 +14,11 @@ type run struct {
 	*Flood
 	engine netloop.Engine
 	phase  Phase
-	began  int64       // ns since the epoch
-	due    *time.Timer // the next target falls due
-	wake   *time.Timer // one that has waited falls due again
-	sum    *Tally      // scratch: what the lanes have counted together
+	began  int64           // ns since the epoch
+	due    *time.Timer     // the next target falls due
+	wake   *time.Timer     // one that has waited falls due again
+	sum    *Tally          // scratch: what the lanes have counted together
+	total  *timing.Buckets // by due time, of the whole run; nil: nobody asked
 }
 
 // Run opens, holds and closes the connections, and returns what was found: after Hold, when ctx ends (both without an
@@ -30,6 +31,9 @@ func (f *Flood) Run(ctx context.Context) (Result, error) {
 	}
 	defer engine.Close()
 	r := &run{Flood: f, engine: engine, began: f.plan.clock(), due: time.NewTimer(0), wake: time.NewTimer(0), sum: NewTally(0)}
+	if f.cfg.ByDue > 0 {
+		r.total = timing.NewBuckets(f.cfg.ByDue)
+	}
 	if !f.cfg.Start.IsZero() {
 		r.began = f.cfg.Start.UnixNano()
 	}
@@ -137,7 +141,8 @@ func (r *run) show() {
 	r.tell()
 }
 
-// add makes r.sum anew from what each does with the lanes, by due time as well if that is wanted: it is long.
+// add makes r.sum anew from what each does with the lanes. Counts by due time go over from the lanes to r.sum, and to
+// r.total, if they are wanted: there may be many.
 func (r *run) add(due bool, each func(*lane, netloop.Loop)) {
 	r.sum.Reset()
 	if due && r.cfg.ByDue > 0 {
@@ -145,6 +150,9 @@ func (r *run) add(due bool, each func(*lane, netloop.Loop)) {
 	}
 	r.each(each)
 	r.sum.began = r.began
+	if r.sum.due != nil {
+		_ = r.total.Merge(r.sum.due) // of the same step
+	}
 }
 
 func (r *run) tell() {
@@ -162,5 +170,7 @@ func (r *run) finish() Result {
 		a.stop(l)
 	})
 	r.tell()
-	return r.sum.Result(r.cfg.Targets.Len())
+	result := r.sum.Result(r.cfg.Targets.Len())
+	result.ByDue = r.total
+	return result
 }

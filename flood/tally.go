@@ -112,16 +112,8 @@ func earlier(a, b int64) int64 {
 // Open is how many connections are open.
 func (t *Tally) Open() int { return t.open }
 
-// Due is what was counted by due time, for reading; nil where nobody asked for it.
+// Due is what was counted by due time since the call of Config.Tally before this one; nil where nobody asked for it.
 func (t *Tally) Due() *timing.Buckets { return t.due }
-
-// AddDue adds counts by due time, where t has them. The error is that of a step which differs.
-func (t *Tally) AddDue(due *timing.Buckets) error {
-	if t.due == nil {
-		return nil
-	}
-	return t.due.Merge(due)
-}
 
 // Lose says that the process which was to hold asked connections, and has counted t, is no more: what it held has ended early,
 // and what it had not tried yet has failed, both for the same reason.

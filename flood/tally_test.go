@@ -2,12 +2,15 @@ package flood
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"maps"
 	"reflect"
 	"testing"
 	"time"
 
 	"cometctl/internal/timing"
+	"cometctl/internal/wire"
 )
 
 // some is a tally with something of everything.
@@ -95,24 +98,30 @@ func TestTallyLose(t *testing.T) {
 	}
 }
 
-func TestTallyDue(t *testing.T) {
-	with, without, part := NewTally(time.Second), NewTally(0), timing.NewBuckets(time.Second)
-	part.Add(testStart)
-	if err := with.AddDue(part); err != nil {
-		t.Fatal(err)
-	}
-	o := NewTally(time.Second)
-	o.due.Add(testStart)
-	with.Add(o)
-	for _, n := range with.Due().All() {
-		if n != 2 {
-			t.Errorf("%d, want 2", n)
+// What each call of Config.Tally brings by due time is new, and all of it together is the result's.
+func TestRunTallyDue(t *testing.T) {
+	c := newComet(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	run, sum := wire.NewRunTag(time.Unix(0, testStart), 0), timing.NewBuckets(time.Second)
+	cfg := Config{ByDue: time.Second, Every: time.Millisecond}
+	seq := uint64(0)
+	cfg.Tally = func(p Phase, t *Tally) {
+		_ = sum.Merge(t.Due())
+		if p == Hold && seq < 20 {
+			seq++
+			c.stream("/1") <- string(wire.AppendStamp(nil, run, []byte("1"), seq, testStart+int64(seq)*1e9))
+		}
+		if t.Progress(1, p).Messages == 20 {
+			cancel()
 		}
 	}
-	if without.AddDue(part) != nil || without.Due() != nil {
-		t.Error("counted, though nobody asked")
+	got, err := flooded(t, ctx, cfg, c.URL+"/1")
+	if err != nil || got.ByDue == nil {
+		t.Fatalf("%+v, %v", got, err)
 	}
-	if with.AddDue(timing.NewBuckets(time.Minute)) == nil {
-		t.Error("another step was accepted")
+	all := maps.Collect(got.ByDue.All())
+	if !maps.Equal(all, maps.Collect(sum.All())) || len(all) != 20 || all[testStart+5e9] != 1 {
+		t.Errorf("the result has %v, the calls had %v", all, maps.Collect(sum.All()))
 	}
 }

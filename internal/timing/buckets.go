@@ -35,6 +35,12 @@ func NewBuckets(step time.Duration) *Buckets {
 // another that was counted before has no place, and counts as outside.
 func (b *Buckets) Add(dueNs int64) { b.add(b.index(dueNs), 1) }
 
+// AddN counts n messages, none for an n below 1, that were all due in the step that holds dueNs.
+func (b *Buckets) AddN(dueNs, n int64) { b.add(b.index(dueNs), max(n, 0)) }
+
+// AddOutside counts n messages, none for an n below 1, that had no place among the steps where they were counted.
+func (b *Buckets) AddOutside(n int64) { b.outside += max(n, 0) }
+
 // index is the step that holds ns, those before the epoch included.
 func (b *Buckets) index(ns int64) int64 {
 	i := ns / b.step

@@ -151,3 +151,21 @@ func FuzzBuckets(f *testing.F) {
 		}
 	})
 }
+
+func TestBucketsAddN(t *testing.T) {
+	one, many := NewBuckets(time.Second), NewBuckets(time.Second)
+	for range 3 {
+		one.Add(5e9 + 1)
+	}
+	many.AddN(5e9, 3)
+	many.AddN(9e9, 0)
+	many.AddN(9e9, -1)
+	many.AddOutside(-1)
+	a, _ := json.Marshal(one)
+	if b, err := json.Marshal(many); err != nil || string(a) != string(b) {
+		t.Errorf("%s, %v; want %s", b, err, a)
+	}
+	if many.AddOutside(2); many.Outside() != 2 {
+		t.Errorf("%d outside, want 2", many.Outside())
+	}
+}
