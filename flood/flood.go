@@ -45,7 +45,6 @@ type Config struct {
 	Targets        *Targets
 	Pace           pace.Rate           // when targets fall due; the zero Rate opens as fast as InFlight allows
 	Turns          Turns               // which events of Pace are this run's, where others share it; nil: all
-	Start          time.Time           // of the ramp, by the clock that ClockOffset makes; zero: at once
 	ClockOffset    time.Duration       // what the clock of the run is ahead of this machine's
 	InFlight       int                 // most handshakes at a time; default: DefaultInFlight, and no bound with a Pace
 	ConnectTimeout time.Duration       // from dial to the head of the response; default DefaultConnectTimeout
@@ -67,7 +66,12 @@ type Flood struct {
 	cfg   Config
 	plan  *plan
 	lanes []*lane
+	start time.Time // of the ramp; zero: at once
 }
+
+// StartAt lets the ramp of a Run that has not been called yet begin at t, by the clock that Config.ClockOffset makes, and its
+// schedule count from there.
+func (f *Flood) StartAt(t time.Time) { f.start = t }
 
 // New checks cfg against the limits of this machine. Nothing is opened yet: an error is about what was asked for.
 func New(cfg Config) (*Flood, error) {

@@ -34,8 +34,8 @@ func (f *Flood) Run(ctx context.Context) (Result, error) {
 	if f.cfg.ByDue > 0 {
 		r.total = timing.NewBuckets(f.cfg.ByDue)
 	}
-	if !f.cfg.Start.IsZero() {
-		r.began = f.cfg.Start.UnixNano()
+	if !f.start.IsZero() {
+		r.began = f.start.UnixNano()
 	}
 	defer r.due.Stop()
 	defer r.wake.Stop()
@@ -85,6 +85,10 @@ func (r *run) wait(ctx context.Context) error {
 func (r *run) release() {
 	elapsed := time.Duration(r.plan.clock() - r.began)
 	all := r.cfg.Targets.Len()
+	if elapsed < 0 { // StartAt
+		r.due.Reset(-elapsed)
+		return
+	}
 	n := min(r.cfg.Turns.before(r.cfg.Pace.DueBy(elapsed)), all)
 	r.plan.allowed.Store(int64(n))
 	r.each((*lane).fill)

@@ -1,7 +1,6 @@
 package flood
 
 import (
-	"context"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -132,14 +131,22 @@ func TestRunTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range shares {
-		cfg := Config{Pace: pace.Every(5 * time.Millisecond), Turns: s.Turns, Start: start, Hold: time.Millisecond}
+		cfg := Config{Pace: pace.Every(5 * time.Millisecond), Turns: s.Turns, Hold: time.Millisecond}
 		var last Phase
 		cfg.Tally = func(p Phase, t *Tally) {
 			if last = p; p == Drain {
 				sum.Add(t)
 			}
 		}
-		if got, err := flooded(t, context.Background(), cfg, c.URL+"/test/{1..4}"); err != nil || !got.Held() || last != Drain {
+		if cfg.Targets, err = LoadTargets([]string{c.URL + "/test/{1..4}"}, nil, Rules{}); err != nil {
+			t.Fatal(err)
+		}
+		f, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.StartAt(start)
+		if got, err := f.Run(t.Context()); err != nil || !got.Held() || last != Drain {
 			t.Errorf("%+v, %v, %s", got, err, last)
 		}
 	}

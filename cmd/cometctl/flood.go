@@ -2,21 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"cometctl/flood"
+	"cometctl/flood/fleet"
 	"cometctl/internal/netloop"
 	"cometctl/internal/pace"
-	"cometctl/internal/timing"
+	"cometctl/internal/rlimit"
 	"github.com/spf13/cobra"
 )
 
@@ -30,6 +28,7 @@ type floodOptions struct {
 	engine                 string
 	header                 []string
 	allowRemote, json      bool
+	fleet                  fleetOptions
 }
 
 func newFloodCmd(s streams) *cobra.Command {
@@ -57,12 +56,23 @@ came, and which are missing, came twice or in the wrong order, on whichever conn
 to the same URL. With --by-due 100ms the JSON result also has by_due: how many distinct
 messages came of those that were due in each 100 ms, to lay beside msggen's.
 
+--workers 8, or auto, splits the URLs over processes of this program, where one has not the
+descriptors or the cores; --in-flight and the schedule are those of all together. With
+--machines 2, two more may come from elsewhere: 'cometctl flood --join nats://HOST:PORT'
+takes a share of the URLs, begins with the rest, and its counts and times (corrected by the
+difference of the clocks) come into the one result. They meet on a NATS server that the
+first flood runs (--nats-listen, for others an address that they can reach, best with
+--nats-user and a password) or on one outside (--nats). Who joins decides itself what its
+machine may do: --allow-remote, --source, --engine, --loops. When a process dies, what it
+held counts as ended early, the others go on, and the exit code is 1 in the end.
+
 Every --stats-every, Stats: {Active,Closed,Chunks} goes to stderr: connections open
 now, connections that failed or ended, chunks received. The result goes to stdout; with
 --json it is one JSON object, and so is each progress line on stderr.
 
 Exit codes: 0 every connection was opened and stayed open (with --reconnect: is open at
-the end), 1 one failed or ended early, 2 wrong usage (nothing was opened), 130 interrupted before the ramp or --hold was over.`,
+the end), 1 one failed or ended early, 2 wrong usage (nothing was opened), 130
+interrupted before the ramp or --hold was over.`,
 		Example: `  # the article: a file of URLs, 10 ms from one connection to the next, until Ctrl-C
   cometctl flood urls.txt --interval 10ms
 
@@ -72,10 +82,19 @@ the end), 1 one failed or ended early, 2 wrong usage (nothing was opened), 130 i
   # 500 connections a second, from the even ids
   seq -f http://localhost:8000/test/%.0f 2 2 20000 | cometctl flood - --rate 500/s
 
+  # 100,000 connections over as many processes as that takes, and with a second machine's help
+  cometctl flood 'http://127.0.0.1:8000/test/{1..100000}' --workers auto
+  cometctl flood 'http://10.0.0.1:8000/test/{1..100000}' --allow-remote --machines 1 \
+    --nats-listen 10.0.0.2:4222 --nats-user anna --nats-password-file secret
+  cometctl flood --join nats://10.0.0.2:4222 --allow-remote --nats-user anna --nats-password-file secret
+
   # another server: the chunked subscriber of nginx with nchan asks for this field
   cometctl flood -H 'TE: chunked' 'http://127.0.0.1:8010/test/{1..10000}'`,
-		Args: cobra.MatchAll(someArgs("a file of URLs, a URL, a template such as 'http://127.0.0.1:8000/test/{1..10000}', or - for stdin"), oneOf("interval", "rate")),
+		Args: cobra.MatchAll(floodArgs, oneOf("interval", "rate"), oneOf("nats", "nats-listen")),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.fleet.join != "" {
+				return runJoin(cmd.Context(), s, o)
+			}
 			return runFlood(cmd.Context(), s, args, o)
 		},
 	}
@@ -94,6 +113,7 @@ the end), 1 one failed or ended early, 2 wrong usage (nothing was opened), 130 i
 	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one)")
 	f.IntVar(&o.loops, "loops", 1, "number of event loops, each a thread's work")
 	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
+	o.fleet.add(f)
 	return cmd
 }
 
@@ -110,24 +130,47 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	if cfg.Targets, err = flood.LoadTargets(sources, s.in, flood.Rules{AllowRemote: o.allowRemote, Header: header}); err != nil {
 		return usageError(err)
 	}
+	local, several, err := o.fleet.asked(cfg.Targets.Len())
+	if err != nil {
+		return err
+	}
 	show := newFloodView(s.err, o)
 	cfg.Watch, cfg.Every, cfg.Log = show.watch, show.every, show.line.println
-	f, err := flood.New(cfg)
-	if err != nil {
-		return usageError(err)
+	var (
+		result  flood.Result
+		workers []fleet.Worker
+	)
+	if several {
+		var all fleet.Result
+		all, err = runFleet(ctx, o, cfg, local, show)
+		result, workers = all.Result, all.Workers
+	} else {
+		result, err = runAlone(ctx, cfg)
 	}
-	result, err := f.Run(ctx)
 	show.line.done()
 	if errors.Is(err, netloop.ErrEngine) {
-		return usageErrorf("--engine %s: this system has no such engine; use epoll (Linux only) or goroutine", o.engine)
+		return noEngine(o.engine)
 	}
 	if err != nil && !errors.Is(err, flood.ErrAllEnded) {
 		return err
 	}
-	if printErr := printFlood(s.out, result, o.json); printErr != nil {
+	if printErr := printFlood(s.out, result, workers, o.json); printErr != nil {
 		return printErr
 	}
 	return floodVerdict(ctx, result, err, o)
+}
+
+// runAlone floods in this process.
+func runAlone(ctx context.Context, cfg flood.Config) (flood.Result, error) {
+	f, err := flood.New(cfg)
+	var short *rlimit.Shortage
+	if errors.As(err, &short) {
+		err = fmt.Errorf("%w, or spread them over processes (--workers auto)", err)
+	}
+	if err != nil {
+		return flood.Result{}, usageError(err)
+	}
+	return f.Run(ctx)
 }
 
 // floodConfig turns flags into a Config.
@@ -210,102 +253,4 @@ func causes(by map[string]int) string {
 		words[i] = fmt.Sprintf("%s %d", w, by[w])
 	}
 	return " (" + strings.Join(words, ", ") + ")"
-}
-
-// floodView shows the progress. Run calls watch from one goroutine.
-type floodView struct {
-	line       *live
-	json       *json.Encoder // nil: text
-	every      time.Duration // how often watch should be called
-	statsEvery time.Duration
-	phase      flood.Phase
-	began      time.Time // of the ramp
-	stats      time.Time // of the last Stats
-}
-
-func newFloodView(w io.Writer, o floodOptions) *floodView {
-	v := &floodView{line: newLive(w, 0, time.Now), every: o.statsEvery, statsEvery: o.statsEvery, began: time.Now()}
-	v.stats = v.began
-	if o.json {
-		v.json = json.NewEncoder(w)
-	} else if v.line.terminal() {
-		v.every = 250 * time.Millisecond
-	}
-	return v
-}
-
-func (v *floodView) watch(p flood.Progress) {
-	began := p.Phase != v.phase
-	v.phase = p.Phase
-	if v.json != nil {
-		_ = v.json.Encode(p) // nobody can be told that stderr is gone
-		return
-	}
-	// A line falls due with the tick that comes closest; the beginning of the hold is worth one of its own.
-	due := !began && time.Since(v.stats) > v.statsEvery-v.every/2 || began && p.Phase == flood.Hold
-	if due && v.statsEvery > 0 {
-		v.stats = time.Now()
-		v.line.println(fmt.Sprintf("Stats: {%d,%d,%d}", p.Open, p.Failed+p.ClosedEarly, p.Chunks))
-	}
-	if v.line.terminal() {
-		v.line.update(string(p.Phase), v.text(p))
-	}
-}
-
-func (v *floodView) text(p flood.Progress) string {
-	t := fmt.Sprintf("%d of %d open", p.Open, p.Asked)
-	if lost := p.Failed + p.ClosedEarly; lost > 0 {
-		t += fmt.Sprintf(", %d failed or ended", lost)
-	}
-	if p.Phase == flood.Ramp {
-		rate := float64(p.Open) / max(time.Since(v.began).Seconds(), 1e-3)
-		t += fmt.Sprintf(", %.0f/s", rate)
-		if left := p.Asked - p.Open - p.Failed - p.ClosedEarly; rate >= 1 && left >= 0 {
-			t += fmt.Sprintf(", %v to go", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
-		}
-	}
-	if p.Reconnects > 0 {
-		t += fmt.Sprintf(", %d opened again", p.Reconnects)
-	}
-	if p.Messages > 0 {
-		t += fmt.Sprintf(", %d messages", p.Messages)
-	}
-	if l := p.Latency; l != nil {
-		t += fmt.Sprintf(", latency p50 %.2f p99 %.2f ms", l.P50, l.P99)
-	}
-	return t
-}
-
-// printFlood prints the result.
-func printFlood(w io.Writer, r flood.Result, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(w).Encode(r)
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "asked\t%d\n", r.Asked)
-	fmt.Fprintf(t, "open\t%d\n", r.Open)
-	fmt.Fprintf(t, "failed\t%d%s\n", r.Failed, causes(r.FailedBy))
-	fmt.Fprintf(t, "closed early\t%d%s\n", r.ClosedEarly, causes(r.ClosedBy))
-	if r.Reconnects > 0 {
-		fmt.Fprintf(t, "opened again\t%d\n", r.Reconnects)
-	}
-	fmt.Fprintf(t, "opened per second\t%.0f\n", r.OpenPerS)
-	fmt.Fprintf(t, "bytes\t%d\n", r.Bytes)
-	fmt.Fprintf(t, "chunks\t%d\n", r.Chunks)
-	fmt.Fprintf(t, "messages\t%d\n", r.Messages)
-	if r.Messages > 0 {
-		fmt.Fprintf(t, "missing\t%d\nduplicated\t%d\nreordered\t%d\n", r.Missing, r.Duplicated, r.Reordered)
-	}
-	fmt.Fprintf(t, "\n\tp50\tp90\tp99\tp99.9\tmax\n")
-	for _, row := range []struct {
-		name string
-		p    *timing.Percentiles
-	}{{"connect, ms", r.Connect}, {"first byte, ms", r.TTFB}, {"latency, ms", r.Latency}} {
-		if p := row.p; p != nil {
-			fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", row.name, p.P50, p.P90, p.P99, p.P999, p.Max)
-		} else {
-			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\n", row.name)
-		}
-	}
-	return t.Flush()
 }

@@ -19,7 +19,7 @@ import (
 // mayImport says which packages of this module a package may import directly. A
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
-	"cmd/cometctl": {"server", "server/router", "server/node", "server/workers", "server/cluster", "flood", "msggen", "memlog", "report",
+	"cmd/cometctl": {"server", "server/router", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report",
 		"internal/soak", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	// The contract of a router, as tests for whoever implements it. Only tests import it.
 	"server/router/routertest": {"server/router"},
 	"flood":                    {"internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/slab", "internal/timing"},
+	"flood/fleet":              {"flood", "internal/broker", "internal/nursery", "internal/pace", "internal/rlimit", "internal/timing"},
 	"msggen":                   {"internal/broker", "internal/subject", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
 	"memlog":                   {"internal/pace", "internal/rlimit"},
 	"report":                   {"memlog", "internal/timing"},
@@ -58,7 +59,7 @@ var onlyIn = map[string][]string{
 	"github.com/spf13/":           {"cmd/cometctl"},
 	"github.com/shirou/gopsutil/": {"memlog"},
 	"gonum.org/":                  {"report"},
-	"github.com/nats-io/":         {"internal/broker", "msggen", "server/cluster", "server/node"},
+	"github.com/nats-io/":         {"internal/broker", "flood/fleet", "msggen", "server/cluster", "server/node"},
 	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "memlog"},
 	"golang.org/x/term":           {"cmd/cometctl"},
 	"github.com/HdrHistogram/":    {"internal/timing"},

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"cometctl/flood"
+	"cometctl/flood/fleet"
+	"cometctl/internal/timing"
+)
+
+// floodView shows the progress. Run calls watch from one goroutine.
+type floodView struct {
+	line       *live
+	json       *json.Encoder // nil: text
+	every      time.Duration // how often watch should be called
+	statsEvery time.Duration
+	phase      flood.Phase
+	began      time.Time // of the ramp
+	stats      time.Time // of the last Stats
+}
+
+func newFloodView(w io.Writer, o floodOptions) *floodView {
+	v := &floodView{line: newLive(w, 0, time.Now), every: o.statsEvery, statsEvery: o.statsEvery, began: time.Now()}
+	v.stats = v.began
+	if o.json {
+		v.json = json.NewEncoder(w)
+	} else if v.line.terminal() {
+		v.every = 250 * time.Millisecond
+	}
+	return v
+}
+
+// watch shows the progress of one process.
+func (v *floodView) watch(p flood.Progress) { v.show(p, p) }
+
+// show shows the progress p; all is what JSON shows of it.
+func (v *floodView) show(p flood.Progress, all any) {
+	began := p.Phase != v.phase
+	v.phase = p.Phase
+	if v.json != nil {
+		_ = v.json.Encode(all) // nobody can be told that stderr is gone
+		return
+	}
+	// A line falls due with the tick that comes closest; the beginning of the hold is worth one of its own.
+	due := !began && time.Since(v.stats) > v.statsEvery-v.every/2 || began && p.Phase == flood.Hold
+	if due && v.statsEvery > 0 {
+		v.stats = time.Now()
+		v.line.println(fmt.Sprintf("Stats: {%d,%d,%d}", p.Open, p.Failed+p.ClosedEarly, p.Chunks))
+	}
+	if v.line.terminal() {
+		v.line.update(string(p.Phase), v.text(p))
+	}
+}
+
+func (v *floodView) text(p flood.Progress) string {
+	t := fmt.Sprintf("%d of %d open", p.Open, p.Asked)
+	if lost := p.Failed + p.ClosedEarly; lost > 0 {
+		t += fmt.Sprintf(", %d failed or ended", lost)
+	}
+	if p.Phase == flood.Ramp {
+		rate := float64(p.Open) / max(time.Since(v.began).Seconds(), 1e-3)
+		t += fmt.Sprintf(", %.0f/s", rate)
+		if left := p.Asked - p.Open - p.Failed - p.ClosedEarly; rate >= 1 && left >= 0 {
+			t += fmt.Sprintf(", %v to go", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
+		}
+	}
+	if p.Reconnects > 0 {
+		t += fmt.Sprintf(", %d opened again", p.Reconnects)
+	}
+	if p.Messages > 0 {
+		t += fmt.Sprintf(", %d messages", p.Messages)
+	}
+	if l := p.Latency; l != nil {
+		t += fmt.Sprintf(", latency p50 %.2f p99 %.2f ms", l.P50, l.P99)
+	}
+	return t
+}
+
+// printFlood prints the result, and the workers where there were several.
+func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, asJSON bool) error {
+	if asJSON && workers != nil {
+		return json.NewEncoder(w).Encode(fleet.Result{Result: r, Workers: workers})
+	}
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if workers != nil {
+		fleetLines(t, workers)
+	}
+	fmt.Fprintf(t, "asked\t%d\n", r.Asked)
+	fmt.Fprintf(t, "open\t%d\n", r.Open)
+	fmt.Fprintf(t, "failed\t%d%s\n", r.Failed, causes(r.FailedBy))
+	fmt.Fprintf(t, "closed early\t%d%s\n", r.ClosedEarly, causes(r.ClosedBy))
+	if r.Reconnects > 0 {
+		fmt.Fprintf(t, "opened again\t%d\n", r.Reconnects)
+	}
+	fmt.Fprintf(t, "opened per second\t%.0f\n", r.OpenPerS)
+	fmt.Fprintf(t, "bytes\t%d\n", r.Bytes)
+	fmt.Fprintf(t, "chunks\t%d\n", r.Chunks)
+	fmt.Fprintf(t, "messages\t%d\n", r.Messages)
+	if r.Messages > 0 {
+		fmt.Fprintf(t, "missing\t%d\nduplicated\t%d\nreordered\t%d\n", r.Missing, r.Duplicated, r.Reordered)
+	}
+	fmt.Fprintf(t, "\n\tp50\tp90\tp99\tp99.9\tmax\n")
+	for _, row := range []struct {
+		name string
+		p    *timing.Percentiles
+	}{{"connect, ms", r.Connect}, {"first byte, ms", r.TTFB}, {"latency, ms", r.Latency}} {
+		if p := row.p; p != nil {
+			fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", row.name, p.P50, p.P90, p.P99, p.P999, p.Max)
+		} else {
+			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\n", row.name)
+		}
+	}
+	return t.Flush()
+}

@@ -1,0 +1,180 @@
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"cometctl/flood"
+	"cometctl/internal/pace"
+	"cometctl/internal/timing"
+)
+
+func text(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestMessagesRefused(t *testing.T) {
+	long := strings.Repeat("x", maxText+1)
+	for _, c := range []struct {
+		name  string
+		parse func([]byte) error
+		bad   []string
+	}{
+		{"hello", func(b []byte) error { _, err := parseHello(b); return err }, []string{
+			``, `[]`, `{"v":1,"room":-1}`, `{"v":1,"room":268435456}`, `{"v":1,"name":"` + long + `"}`, `{"v":1,"clock_error_ns":-1}`}},
+		{"welcome", func(b []byte) error { _, err := parseWelcome(b); return err }, []string{
+			`x`, `{"v":1}`, `{"v":1,"run":"a.b"}`, `{"v":1,"run":"*"}`, `{"v":1,"run":"a","worker":-1}`, `{"v":2,"run":"a"}`, `{"v":1,"run":"a","error":"no"}`}},
+		{"beat", func(b []byte) error { _, err := parseBeat(b); return err }, []string{
+			`1`, `{}`, `{"state":"asleep"}`, `{"state":"over","phase":"lunch"}`, `{"state":"over","error":"` + long + `"}`,
+			`{"state":"over","due":{"at":[1],"n":[]}}`, `{"state":"over","tally":"%"}`}},
+		{"orders", func(b []byte) error { _, err := parseOrders(b); return err }, []string{`x`, `{"start_ns":-1}`, `{"error":"` + long + `"}`}},
+		{"piece", func(b []byte) error { _, _, err := parsePiece(b, 5, 10); return err }, []string{
+			``, `7`, "x\nhttp://127.0.0.1/", "5\nhttp://127.0.0.1/", "11\nhttp://127.0.0.1/", "7\n"}},
+		{"invitation", func(b []byte) error { _, err := ParseInvitation(b); return err }, []string{``, `{}`, `{"urls":["nats://a"]}`, `{"token":"a"}`}},
+		{"plan", func(b []byte) error {
+			var p plan
+			if err := json.Unmarshal(b, &p); err != nil {
+				return err
+			}
+			_, _, err := p.config()
+			return err
+		}, []string{`{}`, `{"targets":1}`, `{"targets":1,"connect_timeout_ns":1,"pace":"fast"}`, `{"targets":1,"connect_timeout_ns":1,"pace":"1/s","header":["x"]}`,
+			`{"targets":1,"connect_timeout_ns":1,"pace":"1/s","by_due_ns":-1}`, `{"targets":268435456,"connect_timeout_ns":1,"pace":"1/s"}`}},
+	} {
+		for _, b := range c.bad {
+			if c.parse([]byte(b)) == nil {
+				t.Errorf("%s %.60q was accepted", c.name, b)
+			}
+		}
+	}
+	if _, err := parseWelcome([]byte(`{"v":7}`)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "version 7 of the protocol, this worker version 1") {
+		t.Errorf("another version: %v", err)
+	}
+}
+
+// What one side writes the other reads.
+func TestPlanSurvives(t *testing.T) {
+	for _, rate := range []pace.Rate{{}, pace.Every(10 * time.Millisecond), {Events: 5, Per: 2 * time.Second}, {Events: 1e6, Per: time.Second}} {
+		in := plan{Targets: 7, Rotation: 1 << 40, Header: []string{"TE: chunked"}, Pace: rate.String(), Turns: flood.Turns{{Every: 3}},
+			InFlight: 4, ConnectTimeout: time.Second, Reconnect: time.Minute, ByDue: time.Hour}
+		var out plan
+		if err := json.Unmarshal(text(t, in), &out); err != nil || fmt.Sprint(out) != fmt.Sprint(in) {
+			t.Fatalf("%+v, %v; want %+v", out, err, in)
+		}
+		cfg, _, err := out.config()
+		if err != nil || cfg.Pace.Due(1000) != rate.Due(1000) || cfg.InFlight != 4 || cfg.Reconnect != time.Minute || cfg.ByDue != time.Hour || cfg.Rotation != 1<<40 {
+			t.Errorf("%+v, %v", cfg, err)
+		}
+	}
+}
+
+// However much was counted, it comes in pieces that fit, and each message once.
+func TestCutDue(t *testing.T) {
+	b := timing.NewBuckets(time.Millisecond)
+	for i := range int64(2*maxDue + 5) {
+		b.AddN(i*1e6, 1+i%3)
+	}
+	b.AddOutside(7)
+	pieces := cutDue(b, 10)
+	sum := timing.NewBuckets(time.Millisecond)
+	for i, d := range pieces {
+		if d.Seq != uint64(10+i) || len(d.At) > maxDue {
+			t.Errorf("piece %d is number %d, with %d steps", i, d.Seq, len(d.At))
+		}
+		if _, err := parseBeat(text(t, beat{State: over, Due: &d})); err != nil {
+			t.Error(err)
+		}
+		d.addTo(sum)
+	}
+	if got, want := string(text(t, sum)), string(text(t, b)); got != want || len(pieces) != 3 {
+		t.Errorf("%d pieces make %.80s, want %.80s", len(pieces), got, want)
+	}
+	if n := len(cutDue(timing.NewBuckets(time.Second), 1)); n != 0 {
+		t.Errorf("%d pieces of nothing", n)
+	}
+}
+
+// The clock of the shortest trip counts, and no offset is claimed that may be none.
+func TestMeasure(t *testing.T) {
+	type trip struct{ there, back time.Duration }
+	for _, c := range []struct {
+		name   string
+		ahead  time.Duration // of the coordinator's clock
+		trips  []trip        // the last one goes on for ever
+		offset time.Duration
+		err    time.Duration
+	}{
+		{"same machine", 0, []trip{{20e3, 30e3}, {25e3, 15e3}}, 0, 20e3},
+		{"an hour ahead", time.Hour, []trip{{9e6, 1e6}, {1e6, 1e6}, {5e6, 0}}, time.Hour, 1e6},
+		{"behind", -3 * time.Second, []trip{{1e6, 3e6}}, -3*time.Second - 1e6, 2e6},
+		{"too near to tell", 400e3, []trip{{1e6, 1e6}}, 0, 1e6},
+		{"far away", 0, []trip{{400e6, 400e6}}, 0, 400e6},
+	} {
+		now, n := time.Unix(1000, 0), 0
+		r, err := measure(func() time.Time { return now }, func() ([]byte, error) {
+			trip := c.trips[min(n, len(c.trips)-1)]
+			n++
+			now = now.Add(trip.there)
+			answer := fmt.Append(nil, now.Add(c.ahead).UnixNano())
+			now = now.Add(trip.back)
+			return answer, nil
+		})
+		if err != nil || r.offset != c.offset || r.err != c.err+1 || n < 3 || n > clockTrips {
+			t.Errorf("%s: %+v, %v in %d trips; want %v, give or take %v", c.name, r, err, n, c.offset, c.err)
+		}
+		if took := now.Sub(time.Unix(1000, 0)); took > 3*time.Second {
+			t.Errorf("%s: took %v", c.name, took)
+		}
+	}
+	if _, err := measure(time.Now, func() ([]byte, error) { return []byte("noon"), nil }); !errors.Is(err, errMessage) {
+		t.Errorf("a time that is none: %v", err)
+	}
+}
+
+// No message that comes over the wire may do more than be refused.
+func FuzzMessages(f *testing.F) {
+	for kind, seed := range []string{`{"v":1,"name":"a","room":5}`, `{"v":1,"run":"abc","worker":2}`, `{"worker":1,"state":"running","phase":"hold","tally":"AQ==","due":{"seq":1,"at":[5],"n":[6]}}`,
+		`{"plan":{"targets":3,"pace":"5/s","turns":[{"from":0,"event":1,"every":2}],"connect_timeout_ns":5},"start_ns":7}`, "7\nhttp://127.0.0.1/{1..2}\n", `{"urls":["a"],"token":"b"}`, `"noon"`} {
+		f.Add(byte(kind), []byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
+		switch kind % 7 {
+		case 0:
+			if h, err := parseHello(b); err == nil && h.Version == version && h.Room < 0 {
+				t.Errorf("%+v", h)
+			}
+		case 1:
+			if w, err := parseWelcome(b); err == nil && strings.ContainsAny(beatSubject(w.Run), "*> ") {
+				t.Errorf("%+v", w)
+			}
+		case 2:
+			if m, err := parseBeat(b); err == nil && m.Due != nil {
+				m.Due.addTo(timing.NewBuckets(time.Second))
+			}
+		case 3:
+			if o, err := parseOrders(b); err == nil && o.Plan != nil {
+				if cfg, _, err := o.Plan.config(); err == nil {
+					cfg.Targets, _ = flood.ReadTargets("x", strings.NewReader("http://127.0.0.1/"), 1, flood.Rules{})
+					_, _ = flood.New(cfg)
+				}
+			}
+		case 4:
+			if next, _, err := parsePiece(b, 5, 10); err == nil && (next <= 5 || next > 10) {
+				t.Errorf("next %d", next)
+			}
+		case 5:
+			_, _ = ParseInvitation(b)
+		case 6:
+			_, _ = measure(time.Now, func() ([]byte, error) { return b, nil })
+		}
+	})
+}
