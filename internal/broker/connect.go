@@ -183,7 +183,11 @@ func Await(ctx context.Context, nc *nats.Conn, log *slog.Logger) error {
 			if credentials(nc.LastError()) {
 				why = ErrCredentials
 			}
-			return fmt.Errorf("%w (%s): %w: %v", why, Redact(nc.Servers()), context.Cause(ctx), nc.LastError())
+			err := fmt.Errorf("%w (%s): %w", why, Redact(nc.Servers()), context.Cause(ctx))
+			if last := nc.LastError(); last != nil {
+				err = fmt.Errorf("%w: %w", err, last)
+			}
+			return err
 		}
 	}
 	return nil
