@@ -20,27 +20,38 @@ const benchIDs = 200_000
 
 // BenchmarkIDs reports what an id with one session costs beyond an empty node: by what is allocated (B/id) and as the system
 // sees it (rss-B/id), the front's side and NATS's together, because both are in this process. The session and its own id in
-// the local router are in it too (32 bytes).
+// the local router are in it too (32 bytes). With two servers, the second one has the ids as interest of its route only, as
+// every other server of a cluster has.
 func BenchmarkIDs(b *testing.B) {
-	for _, ids := range []int{benchIDs, 1_000_000} {
-		b.Run(strconv.Itoa(ids), func(b *testing.B) {
+	for _, c := range []struct{ ids, servers int }{{benchIDs, 1}, {benchIDs, 2}, {1_000_000, 1}} {
+		b.Run(fmt.Sprintf("%d/%dservers", c.ids, c.servers), func(b *testing.B) {
 			for b.Loop() {
-				e := brokertest.Embed(b, broker.EmbedConfig{})
-				r := newRouter(b, broker.ConnectConfig{URLs: []string{e.URL()}}, Config{}, nil)
-				settle(b, r)
+				on := []*broker.Embedded{}
+				if c.servers == 1 { // one of a cluster keeps 85 B more for each id, to tell routes of it
+					on = append(on, brokertest.Embed(b, broker.EmbedConfig{}))
+				} else {
+					on = brokertest.Routed(b, c.servers)
+				}
+				r := newRouter(b, broker.ConnectConfig{URLs: []string{on[0].URL()}}, Config{}, nil)
+				last := newRouter(b, broker.ConnectConfig{URLs: []string{on[c.servers-1].URL()}}, Config{}, nil)
+				settle(b, r, last)
 				before, rssBefore := memory()
 				began := time.Now()
-				loginAll(b, r, 0, ids)
-				settle(b, r)
-				b.ReportMetric(float64(time.Since(began).Nanoseconds())/float64(ids), "ns/login")
+				loginAll(b, r, 0, c.ids)
+				settle(b, r, last)
+				b.ReportMetric(float64(time.Since(began).Nanoseconds())/float64(c.ids), "ns/login")
 				after, rssAfter := memory()
-				b.ReportMetric((float64(after)-float64(before))/float64(ids), "B/id")
-				b.ReportMetric(float64(rssAfter-rssBefore)/float64(ids), "rss-B/id")
-				if st := r.Stats(); st.Subscribed != ids {
+				b.ReportMetric((float64(after)-float64(before))/float64(c.ids), "B/id")
+				b.ReportMetric(float64(rssAfter-rssBefore)/float64(c.ids), "rss-B/id")
+				if st := r.Stats(); st.Subscribed != c.ids {
 					b.Errorf("%+v", st)
 				}
-				r.Close()
-				e.Close()
+				for _, node := range []*Router{r, last} {
+					node.Close()
+				}
+				for _, e := range on {
+					e.Close()
+				}
 			}
 		})
 	}
