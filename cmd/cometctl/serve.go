@@ -157,8 +157,15 @@ func (r ready) String() string {
 	return b.String()
 }
 
+// natsGC is the garbage collector's percentage beside an embedded NATS server, which keeps 0.6 KB for each id: a quarter more than that for
+// garbage, and with a million ids a collection each few seconds under 20,000 messages/s.
+const natsGC = 25
+
 // serve runs until ctx is done, and then drains. Ending by a signal is how a server ends: exit code 0.
 func serve(ctx context.Context, s streams, cfg node.Config, processes int, asJSON bool) error {
+	if cfg.Embed != nil {
+		collectEarly(natsGC)
+	}
 	srv, err := node.New(cfg)
 	if err != nil {
 		return serveError(err)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -119,7 +118,7 @@ func newServeWorkerCmd(s streams) *cobra.Command {
 		Hidden:  true,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			debug.SetGCPercent(workerGC)
+			collectEarly(workerGC)
 			err := workers.Serve(cmd.Context(), func(a workers.Assignment) (workers.Worker, error) { return startWorker(s, a) })
 			if errors.Is(err, workers.ErrNoParent) {
 				return usageError(err)
