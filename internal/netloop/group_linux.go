@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,10 +15,12 @@ import (
 // process (File, Engine.Inherit) and says by Steer who gets new connections. While it keeps its own copies, the end of such a
 // process, however sudden, resets nobody: what waits in a socket's queue waits for whoever is given that socket next.
 //
-// The methods of a Group may be called from any goroutine, Close once and last.
+// The methods of a Group may be called from any goroutine. After Close they fail with ErrClosed.
 type Group struct {
-	fds  []int32 // in the order in which they joined, which is how the kernel counts them
 	addr netip.AddrPort
+
+	mu  sync.Mutex
+	fds []int32 // in the order in which they joined, which is how the kernel counts them; nil once closed
 }
 
 // ListenGroup opens n listening sockets on addr ("127.0.0.1:8000"; port 0 picks one). New connections go to all of them alike until Steer
@@ -34,7 +37,7 @@ func ListenGroup(addr string, n int) (*Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	return &Group{fds, bound}, nil
+	return &Group{addr: bound, fds: fds}, nil
 }
 
 // Addr is the address that was bound.
@@ -42,6 +45,11 @@ func (g *Group) Addr() netip.AddrPort { return g.addr }
 
 // File returns a copy of socket i, to be handed to a process that accepts on it. The caller closes it.
 func (g *Group) File(i int) (*os.File, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.fds == nil {
+		return nil, ErrClosed
+	}
 	fd, err := unix.FcntlInt(uintptr(g.fds[i]), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
@@ -51,6 +59,11 @@ func (g *Group) File(i int) (*os.File, error) {
 
 // Waiting is the number of connections that are established and wait in socket i's queue to be accepted.
 func (g *Group) Waiting(i int) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.fds == nil {
+		return 0, ErrClosed
+	}
 	info, err := unix.GetsockoptTCPInfo(int(g.fds[i]), unix.SOL_TCP, unix.TCP_INFO)
 	if err != nil {
 		return 0, os.NewSyscallError("getsockopt", err)
@@ -62,6 +75,11 @@ func (g *Group) Waiting(i int) (int, error) {
 // it keeps what waits in its queue and gets nothing more. Weights that are all 0 let everybody have the same. Connections whose
 // handshake has begun go where they were going to. A negative weight is 0.
 func (g *Group) Steer(weights []int) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.fds == nil {
+		return ErrClosed
+	}
 	if len(weights) != len(g.fds) {
 		return fmt.Errorf("netloop: %d weights for %d sockets", len(weights), len(g.fds))
 	}
@@ -74,6 +92,8 @@ func (g *Group) Steer(weights []int) error {
 
 // Close lets go of the sockets. One that nobody else has ends, and resets who waits in its queue.
 func (g *Group) Close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, fd := range g.fds {
 		sysClose(fd)
 	}

@@ -131,6 +131,12 @@ func TestListenGroupRefuses(t *testing.T) {
 	if _, err := ListenGroup("nowhere", 1); err == nil {
 		t.Error("an address without a port is taken")
 	}
+	g.Close()
+	_, waiting := g.Waiting(0)
+	_, file := g.File(0)
+	if steer := g.Steer([]int{1, 1}); waiting != ErrClosed || file != ErrClosed || steer != ErrClosed {
+		t.Errorf("after Close: %v, %v, %v", waiting, file, steer)
+	}
 	// The largest that is possible is.
 	most := listenGroupOf(t, MaxGroup)
 	if err := most.Steer(make([]int, MaxGroup)); err != nil {

@@ -130,6 +130,10 @@ func (w *worker) begin() (*process, error) {
 	w.f.mu.Lock()
 	w.state, w.pid, w.link, w.last = starting, p.cmd.Process.Pid, p.link, server.Stats{}
 	w.f.mu.Unlock()
+	if w.f.ending() { // whoever told the others may have done so before
+		p.cmd.Process.Kill()
+		return p, errStopped
+	}
 	j, err := w.f.encode(w)
 	if err == nil {
 		err = p.link.tell(order{Job: j})

@@ -1,0 +1,211 @@
+//go:build linux
+
+package node
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"cometctl/internal/broker"
+	"cometctl/internal/broker/brokertest"
+	"cometctl/internal/subject"
+	"cometctl/server"
+	"cometctl/server/workers"
+)
+
+// TestMain makes the test binary a worker, too.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "worker" {
+		if err := workers.Serve(context.Background(), work); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+type task struct {
+	URLs []string
+	Name string
+}
+
+func work(a workers.Assignment) (workers.Worker, error) {
+	var j task
+	if err := json.Unmarshal(a.Config, &j); err != nil {
+		return nil, err
+	}
+	return New(Config{Name: j.Name, NATS: broker.ConnectConfig{URLs: j.URLs},
+		Server: server.Config{NoAdmin: true, Loops: 1, MaxConns: 100, Inherit: a.Listener, Page: a.Page}})
+}
+
+// startFront runs a node with n workers.
+func startFront(t *testing.T, n int) *Node {
+	return start(t, Config{Embed: &broker.EmbedConfig{}, Front: func(urls []string, name string) (server.Family, error) {
+		return workers.Start(t.Context(), workers.Config{N: n, Listen: "127.0.0.1:0", Command: []string{os.Args[0], "worker"},
+			Drain: 5 * time.Second, Stuck: brokertest.Patience, Stderr: os.Stderr,
+			Job: func(i int) any { return task{urls, WorkerName(name, i)} }})
+	}})
+}
+
+// reader opens a stream and counts its messages in n until it ends.
+func reader(t *testing.T, at, id string, n *atomic.Int64) {
+	t.Helper()
+	nc, err := net.Dial("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	fmt.Fprintf(nc, "GET /test/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", id)
+	lines := bufio.NewReader(nc)
+	if line, err := lines.ReadString('\n'); !strings.HasPrefix(line, "HTTP/1.1 200") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	go func() {
+		defer nc.Close()
+		for {
+			line, err := lines.ReadString('\n')
+			if strings.Contains(line, "Recvd msg #") {
+				n.Add(1)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+}
+
+// rest waits until nothing moves any more, and returns the whole ledger.
+func rest(t *testing.T, n *Node) (l server.Ledger) {
+	t.Helper()
+	since := time.Now()
+	brokertest.Until(t, "everything is at rest", func() bool {
+		if now := n.Stats().Ledger; now != l {
+			l, since = now, time.Now()
+		}
+		return l.Pending == 0 && time.Since(since) > 100*time.Millisecond
+	})
+	return l
+}
+
+// Of what is sent while a worker is killed, every message is in one bin.
+func TestKilledWorkersLedger(t *testing.T) {
+	const ids, messages, origin = 40, 20000, "KILLEDWORKERTEST"
+	n := startFront(t, 3)
+	var read atomic.Int64
+	for id := range ids {
+		reader(t, n.Comet().String(), fmt.Sprint(id), &read)
+	}
+	joined(t, n, ids)
+	victim := n.Stats().Workers[1]
+	if victim.Conns.Open == 0 {
+		t.Skip("chance gave it no connection")
+	}
+	url, _ := n.NATS()
+	nc, err := broker.Connect(broker.ConnectConfig{URLs: []string{url}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	var offline atomic.Int64
+	reply := subject.Reply(origin, subject.Void) + ".0"
+	if _, err := nc.Subscribe(reply, func(*nats.Msg) { offline.Add(1) }); err != nil {
+		t.Fatal(err)
+	}
+	for i := range messages {
+		if i == messages/2 {
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := nc.PublishRequest(subject.Of(fmt.Append(nil, i%ids)), reply, []byte("m")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	brokertest.Until(t, "the worker is back", func() bool { w := n.Stats().Workers[1]; return w.State == "running" && w.Restarts == 1 })
+	l := rest(t, n)
+	if l.Received != l.Delivered+l.Dropped+l.Gone+l.Offline || l.Copies != l.Delivered+l.Dropped+l.Gone {
+		t.Errorf("the bins do not add up: %+v", l)
+	}
+	lost := messages - offline.Load() - l.Received
+	if lost < 0 || l.Received < messages/2 {
+		t.Errorf("%d messages, %d offline, %d lost in transit, %+v", messages, offline.Load(), lost, l)
+	}
+	brokertest.Until(t, "all that was delivered is read", func() bool { return read.Load() >= l.Delivered })
+	if got := read.Load(); got > l.Delivered+l.Gone {
+		t.Errorf("%d were read, %+v", got, l)
+	}
+	if got := accountOf(t, nc, origin, 4); got != l {
+		t.Errorf("of the origin: %+v, in all: %+v", got, l)
+	}
+	if st := n.Stats(); st.Router.Sessions != ids-victim.Conns.Open || st.Conns.Open != ids-victim.Conns.Open || st.Cluster.Subscribed != int(ids-victim.Conns.Open) {
+		t.Errorf("%+v, %+v, %+v, and %d were killed", st.Conns, st.Router, st.Cluster, victim.Conns.Open)
+	}
+	t.Logf("%d offline, %d lost in transit, %+v", offline.Load(), lost, l)
+}
+
+// accountOf asks all nodes what they did with the messages of an origin.
+func accountOf(t *testing.T, nc *nats.Conn, origin string, nodes int) (sum server.Ledger) {
+	t.Helper()
+	answers, err := nc.SubscribeSync(nats.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.PublishRequest(subject.Ledger, answers.Subject, []byte(origin)); err != nil {
+		t.Fatal(err)
+	}
+	for range nodes {
+		m, err := answers.NextMsg(brokertest.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a struct{ Ledger server.Ledger }
+		if err := json.Unmarshal(m.Data, &a); err != nil {
+			t.Fatal(err)
+		}
+		sum.Add(a.Ledger)
+	}
+	return sum
+}
+
+// What publishers were told is sent reaches the streams before their last chunk.
+func TestFrontDrains(t *testing.T) {
+	const ids, messages = 20, 5000
+	n := startFront(t, 2)
+	var read atomic.Int64
+	for id := range ids {
+		reader(t, n.Comet().String(), fmt.Sprint(id), &read)
+	}
+	joined(t, n, ids)
+	var lines strings.Builder
+	for i := range messages {
+		fmt.Fprintf(&lines, "%d\tm\n", i%ids)
+	}
+	if status, answer := post(t, n, "/send", lines.String()); status != 200 || !strings.Contains(answer, fmt.Sprintf(`"sent":%d`, messages)) {
+		t.Fatalf("%d %s", status, answer)
+	}
+	if err := n.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	brokertest.Until(t, "all is read", func() bool { return read.Load() == messages })
+	if l := n.Stats().Ledger; l.Sent != messages || l.Received != messages || l.Delivered != messages {
+		t.Errorf("%+v", l)
+	}
+}
