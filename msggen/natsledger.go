@@ -13,7 +13,7 @@ import (
 )
 
 // When a run on NATS is over, the nodes are asked what became of its messages, again and again until their sum explains every one of
-// them or does not change any more.
+// them and none is pending, or does not change any more.
 const (
 	auditFirst = 3 * time.Second        // for the first node's answer
 	auditQuiet = 300 * time.Millisecond // for a further node's: nobody knows how many there are
@@ -67,7 +67,8 @@ func (r *run) audit(nc *nats.Conn) Ledger {
 		if now := a.sum(); now != sum {
 			sum, moved = now, time.Now()
 		}
-		if sum.Received+sum.Overrun+r.offline.Load()+r.bad.Load() >= r.generated.Load() || time.Since(moved) >= auditStill {
+		explained := sum.Received+sum.Overrun+r.offline.Load()+r.bad.Load() >= r.generated.Load() && sum.Pending == 0
+		if explained || time.Since(moved) >= auditStill {
 			break
 		}
 	}
