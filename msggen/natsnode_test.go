@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -26,14 +25,19 @@ type node struct {
 }
 
 // newNode joins a node that holds the ids from..to.
-func newNode(t testing.TB, name string, from, to int, urls ...string) *node {
+func newNode(t testing.TB, name string, from, to int, url string) *node {
 	t.Helper()
-	nc, err := broker.Connect(broker.ConnectConfig{URLs: urls, Name: name, Retry: 10 * time.Millisecond})
+	return joinNode(t, from, to, broker.ConnectConfig{URLs: []string{url}, Name: name})
+}
+
+func joinNode(t testing.TB, from, to int, cfg broker.ConnectConfig) *node {
+	t.Helper()
+	nc, err := broker.Connect(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	n := &node{name: name, nc: nc, ledger: map[string]*Ledger{}}
+	n := &node{name: cfg.Name, nc: nc, ledger: map[string]*Ledger{}}
 	in := make(chan *nats.Msg, 1<<16)
 	for id := from; id <= to; id++ {
 		if _, err := nc.ChanSubscribe(subject.Of(appendID(nil, uint64(id))), in); err != nil {
