@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"cometctl/internal/broker"
 	"cometctl/server/router"
 )
 
@@ -134,7 +135,7 @@ func (r *Router) answered(m *nats.Msg) {
 		return
 	}
 	a, ok := answer{none: true}, true
-	if !isNone(m) {
+	if !broker.NoResponders(m) {
 		a, ok = parseAnswer(m.Data)
 	}
 	to := r.waiting.find(n)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"cometctl/internal/broker"
 	"cometctl/server/router"
 )
 
@@ -71,7 +72,7 @@ func (r *Router) disconnected() error {
 
 // reported is called with NATS's word that nobody wanted a message.
 func (r *Router) reported(m *nats.Msg) {
-	if !isNone(m) {
+	if !broker.NoResponders(m) {
 		return
 	}
 	if mark, ok := strings.CutPrefix(m.Subject, r.prefix+kindVoid+"."+markLetter); ok {
@@ -137,6 +138,3 @@ func (r *Router) Settle(ctx context.Context) error {
 		return fmt.Errorf("cluster: NATS has not said whom nobody wanted: %w", context.Cause(ctx))
 	}
 }
-
-// isNone tells NATS's "no responders" status (ADR-4 of nats-architecture-and-design) from a message.
-func isNone(m *nats.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status") == "503" }
