@@ -23,13 +23,13 @@ var errNamespace = errors.New("the target lives in another network namespace; ru
 // only for inodes that are new, and only until one of those on the same address is found.
 type connCounter struct {
 	diag      *sockDiag
-	seen      []diagSocket       // all listening sockets, as of the last look
-	next      []diagSocket       // the other buffer for it
-	members   []*member          // whose descriptors have been searched
-	owned     map[endpoint]claim // where the family listens, and how we know
-	strangers map[uint32]bool    // inodes that none of the members has
-	own       []endpoint         // the keys of owned, sorted by port
-	ports     []uint16           // theirs, each once
+	seen      []diagSocket        // all listening sockets, as of the last look
+	next      []diagSocket        // the other buffer for it
+	members   []*member           // whose descriptors have been searched
+	owned     map[endpoint]claim  // where the family listens, and how we know
+	strangers map[uint32]endpoint // sockets that none of these members has, by inode
+	own       []endpoint          // the keys of owned, sorted by port
+	ports     []uint16            // theirs, each once
 
 	snmp   procFile // /proc/net/snmp
 	buf    []byte
@@ -82,10 +82,10 @@ func (c *connCounter) tryCount(members []*member) (int64, error) {
 	if len(c.own) == 0 {
 		return NA, errNoListener
 	}
-	from := time.Now()
-	n, walked, err := c.last.get(c.walks.due(from), c.counters, c.settled, c.countAll)
+	from := ownCPU()
+	n, walked, err := c.last.get(c.walks.due(time.Now()), c.counters, c.settled, c.countAll)
 	if walked {
-		c.walks.spent(from, time.Now())
+		c.walks.spent(time.Now(), ownCPU()-from)
 	}
 	return n, err
 }
@@ -135,6 +135,15 @@ func (c *connCounter) settled() (settled bool, err error) {
 	return settled, err
 }
 
+// ownCPU is the processor time that memlog itself has used.
+func ownCPU() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		return 0 // it is there since Linux 2.6.12
+	}
+	return time.Duration(t.Nano())
+}
+
 // counters reads the network namespace's.
 func (c *connCounter) counters() (tcpCounters, bool) {
 	b, err := c.snmp.read(&c.buf)
@@ -148,16 +157,14 @@ func (c *connCounter) counters() (tcpCounters, bool) {
 // resolve makes next the listening sockets that are known, and finds the family's among them. If
 // a search through the descriptors is not due yet, what is new has to wait for the next count.
 func (c *connCounter) resolve(members []*member) error {
-	from := time.Now()
+	from := ownCPU()
 	news, strange := c.unknown(members)
-	if c.search.due(from) {
+	if c.search.due(time.Now()) {
 		if err := c.searchMembers(members, news, strange); err != nil {
 			return err
 		}
-		c.search.spent(from, time.Now())
-		for inode := range news { // nobody has it
-			c.strangers[inode] = true
-		}
+		c.search.spent(time.Now(), ownCPU()-from)
+		maps.Copy(c.strangers, news) // nobody has them
 		maps.DeleteFunc(c.owned, func(e endpoint, by claim) bool { return !slices.Contains(members, by.by) || !c.listens(e, by.inode) })
 		c.members = append(c.members[:0], members...)
 		c.seen, c.next = c.next, c.seen
@@ -191,16 +198,17 @@ func (c *connCounter) unknown(members []*member) (news, strange map[uint32]endpo
 		listening[l.inode], heard[l.local] = l.local, true
 	}
 	if c.owned == nil {
-		c.owned, c.strangers = map[endpoint]claim{}, map[uint32]bool{}
+		c.owned, c.strangers = map[endpoint]claim{}, map[uint32]endpoint{}
 	}
 	maps.DeleteFunc(c.owned, func(e endpoint, _ claim) bool { return !heard[e] })
-	maps.DeleteFunc(c.strangers, func(inode uint32, _ bool) bool { return listening[inode] == endpoint{} })
+	maps.DeleteFunc(c.strangers, func(inode uint32, e endpoint) bool { return listening[inode] != e })
 	news, strange = map[uint32]endpoint{}, map[uint32]endpoint{}
 	for inode, e := range listening {
 		by, ours := c.owned[e]
+		_, known := c.strangers[inode]
 		switch {
 		case ours && listening[by.inode] == e && slices.Contains(members, by.by):
-		case c.strangers[inode]:
+		case known:
 			strange[inode] = e
 		default:
 			news[inode] = e
@@ -210,8 +218,8 @@ func (c *connCounter) unknown(members []*member) (news, strange map[uint32]endpo
 }
 
 // searchMembers looks through the members' descriptors for news, and those of members who are new
-// themselves for strange too. What it finds is claimed, and taken from both with all sockets of
-// the same endpoint.
+// themselves for strange too. With what it finds the endpoint is claimed, and none of its sockets
+// are looked for any longer, or known as a stranger's: if the claim falls, they are news.
 func (c *connCounter) searchMembers(members []*member, news, strange map[uint32]endpoint) error {
 	for i := len(members) - 1; i >= 0; i-- { // what is new is most likely the youngest's
 		m := members[i]
@@ -230,6 +238,7 @@ func (c *connCounter) searchMembers(members []*member, news, strange map[uint32]
 				same := func(_ uint32, other endpoint) bool { return other == e }
 				maps.DeleteFunc(news, same)
 				maps.DeleteFunc(strange, same)
+				maps.DeleteFunc(c.strangers, same)
 			}
 			return left()
 		})

@@ -25,7 +25,7 @@ type family struct {
 
 	spent time.Duration // processor time of the members that have ended, as last seen
 	lost  []process     // targets that have ended, in the order in which that was seen
-	first bool          // the members at the start have been found
+	begun bool          // the members at the start have been found
 	notes notes
 }
 
@@ -98,9 +98,11 @@ func (f *family) sample(s *Sample) error {
 		s.add(&m.held)
 		return true
 	}, &said)
-	s.CPU += f.spent
+	if s.CPU >= 0 {
+		s.CPU += f.spent
+	}
 	s.Procs = int64(len(f.members))
-	f.first = true
+	f.begun = true
 	f.notes.news = append(f.notes.news, said.drain()...)
 	if !f.hasTarget() {
 		return errEnded
@@ -137,7 +139,7 @@ func (f *family) gather(said *memberNotes) {
 			}
 			f.admit(m)
 			found = true
-			if f.first {
+			if f.begun {
 				said.add("member started: " + p.String())
 			} else {
 				said.add("member: " + p.String())

@@ -316,31 +316,26 @@ func TestListenersAreTheMembers(t *testing.T) {
 	dial(t, root, port, 4)
 	heir, second, other := root.spawn(true), root.spawn(true), root.spawn(false)
 	dial(t, other, other.do("listen 0"), 3)
+	h, s, o := asMember(t, heir), asMember(t, second), asMember(t, other)
 	var c connCounter
 	defer c.close()
-	want := func(want int64, puppets ...*puppet) {
+	want := func(want int64, members ...*member) {
 		t.Helper()
-		var members []*member
-		for _, p := range puppets {
-			members = append(members, as(t, p))
-		}
-		var n int64
-		eventually(t, fmt.Sprintf("a count of %d", want), func() (done bool) {
-			var err error
-			n, err = c.count(members)
-			return n == want && err != errShare
+		eventually(t, fmt.Sprintf("a count of %d", want), func() bool {
+			n, err := c.count(members)
+			return n == want && err == nil
 		})
 	}
-	want(3, other)
-	want(7, other, heir) // whose socket was a stranger's
-	want(7, other, heir, second)
-	want(7, other, second) // it was known as the heir's
-	want(3, other)
-	want(4, heir)
-	want(7, second, other)
+	want(3, o)
+	want(7, o, h) // whose socket was a stranger's
+	want(7, o, h, s)
+	want(7, o, s) // it was known as the heir's
+	want(3, o)
+	want(4, h)
+	want(7, s, o)
 
 	// A count is not kept for other ports.
-	members := []*member{as(t, other)}
+	members := []*member{o}
 	eventually(t, "the count to be forgotten", func() bool {
 		c.last.quiet, c.last.settled = true, true
 		if err := c.resolve(members); err != nil {
@@ -350,8 +345,7 @@ func TestListenersAreTheMembers(t *testing.T) {
 	})
 }
 
-// as opens a puppet as a member.
-func as(t *testing.T, p *puppet) *member {
+func asMember(t *testing.T, p *puppet) *member {
 	t.Helper()
 	m, err := openMember(p.row())
 	if err != nil {

@@ -134,12 +134,6 @@ func (m *puppetMind) do(order []string) (answer int, err error) {
 	return 0, nil
 }
 
-func ownCPU() time.Duration {
-	var u unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 func puppetCommand(socket string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args[0] = "puppet"

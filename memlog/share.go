@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// A share keeps work that grows with what is measured from taking more than a tenth of the time:
-// after work that took T the next is due 10*T later, whatever the interval. A million
-// connections take the kernel a second to count.
+// A share keeps work that grows with what is measured from taking more than a tenth of a
+// processor: after work that took T the next is due 10*T later, whatever the interval. A million
+// connections take the kernel a second to count. T is processor time: on a busy machine the work
+// may be kept waiting for much longer, which costs nobody anything.
 type share struct {
-	end  time.Time // of the last work
-	took time.Duration
+	end  time.Time     // of the last work
+	took time.Duration // of processor time
 }
 
 // errShare says why there is no count.
@@ -19,5 +20,5 @@ var errShare = errors.New("to count takes so long that it is only done in a tent
 // due reports whether the next work may start now.
 func (s share) due(now time.Time) bool { return now.Sub(s.end) >= 10*s.took }
 
-// spent says that work was done.
-func (s *share) spent(from, to time.Time) { s.end, s.took = to, to.Sub(from) }
+// spent says that work has ended now, and what processor time it took.
+func (s *share) spent(now time.Time, took time.Duration) { s.end, s.took = now, took }

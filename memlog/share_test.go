@@ -26,7 +26,7 @@ func TestShare(t *testing.T) {
 		if !s.due(start) {
 			t.Fatalf("%s: the first work is not due", tt.name)
 		}
-		s.spent(start.Add(-tt.took), start)
+		s.spent(start, tt.took)
 		if due := s.due(start.Add(tt.after)); due != tt.due {
 			t.Errorf("%s: due is %t %v after work of %v", tt.name, due, tt.after, tt.took)
 		}
