@@ -88,6 +88,11 @@ func (l Ledger) Plus(m Ledger) Ledger {
 	return l
 }
 
+// Minus returns what the account holds more than m, an earlier one.
+func (l Ledger) Minus(m Ledger) Ledger {
+	return l.Plus(Ledger{-m.Sent, -m.Delivered, -m.Offline, -m.Dropped, -m.Gone, -m.Pending, -m.Forwarded, -m.Received, -m.Unpublished, -m.Overrun})
+}
+
 // Lost is what was lost in transit between the nodes: NATS took it, no node received it, and no limit threw it away. It
 // means something in the account of all nodes only, at rest. Negative: more was received than was given away.
 func (l Ledger) Lost() int64 { return l.Forwarded - l.Received - l.Overrun }

@@ -116,10 +116,13 @@ func verdictText(s Summary) string {
 }
 
 // wrap writes text within the table's width, behind first and, on the lines that follow, behind rest.
-func wrap(b *strings.Builder, first, rest, text string) {
+func wrap(b *strings.Builder, first, rest, text string) { wrapTo(b, tableWidth, first, rest, text) }
+
+// wrapTo is wrap for any width.
+func wrapTo(b *strings.Builder, width int, first, rest, text string) {
 	line := first
 	for _, word := range strings.Fields(text) {
-		if len(line)+1+len(word) > tableWidth {
+		if len(line)+1+len(word) > width {
 			b.WriteString(line + "\n")
 			line = rest
 		}

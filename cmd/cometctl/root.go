@@ -22,6 +22,7 @@ func commands(s streams) []commandGroup {
 	return []commandGroup{
 		{"soak", "Everything at once:", []*cobra.Command{
 			newSoakCmd(s),
+			newChaosCmd(s),
 		}},
 		{"pieces", "The pieces:", []*cobra.Command{
 			newServeCmd(s),

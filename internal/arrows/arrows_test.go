@@ -20,7 +20,7 @@ import (
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
 	"cmd/cometctl": {"server", "server/router", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report",
-		"internal/soak", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
+		"internal/soak", "internal/soak/chaos", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"memlog":                   {"internal/pace", "internal/rlimit"},
 	"report":                   {"memlog", "internal/timing"},
 	"internal/soak":            {"memlog", "report", "internal/nursery", "internal/rlimit", "internal/pace"},
+	"internal/soak/chaos":      {"internal/soak", "report", "internal/nursery", "internal/rlimit", "internal/timing"},
 
 	// What they stand on. slab is the bottom.
 	"internal/netloop": {"internal/slab", "internal/rlimit"},
@@ -60,7 +61,7 @@ var onlyIn = map[string][]string{
 	"github.com/shirou/gopsutil/": {"memlog"},
 	"gonum.org/":                  {"report"},
 	"github.com/nats-io/":         {"internal/broker", "flood/fleet", "msggen", "server/cluster", "server/node"},
-	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "memlog"},
+	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "internal/soak/chaos", "memlog"},
 	"golang.org/x/term":           {"cmd/cometctl"},
 	"github.com/HdrHistogram/":    {"internal/timing"},
 }

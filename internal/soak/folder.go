@@ -240,6 +240,14 @@ func sampleOf(row memlog.Sample, first int64) report.Sample {
 
 // draw draws the memory log: the article's picture, with connections below it.
 func (d folder) draw(asked report.Asked) error {
+	title := fmt.Sprintf("Mem usage with %d connections, %g msg/sec", asked.Conns, asked.Rate)
+	if asked.Rate == 0 {
+		title = fmt.Sprintf("Mem usage with %d connections, as many messages as go", asked.Conns)
+	}
+	return d.picture(title)
+}
+
+func (d folder) picture(title string) error {
 	f, err := os.Open(d.path(logFile))
 	if err != nil {
 		return fmt.Errorf("soak: %w", err)
@@ -248,10 +256,6 @@ func (d folder) draw(asked report.Asked) error {
 	series, err := report.Load(f, 1)
 	if err != nil {
 		return fmt.Errorf("soak: %s: %w", d.path(logFile), err)
-	}
-	title := fmt.Sprintf("Mem usage with %d connections, %g msg/sec", asked.Conns, asked.Rate)
-	if asked.Rate == 0 {
-		title = fmt.Sprintf("Mem usage with %d connections, as many messages as go", asked.Conns)
 	}
 	picture := report.Picture{Title: title, Connections: true, Width: pictureWidth, Height: pictureHeight}
 	if err := picture.Save(d.path(pictureFile), series); err != nil {
