@@ -33,7 +33,7 @@ type fleetOptions struct {
 }
 
 func (o *fleetOptions) add(f *pflag.FlagSet) {
-	f.StringVar(&o.workers, "workers", "1", "processes that share the URLs: a `number`, or auto for as many as descriptors ask for, and processors where there are many URLs")
+	f.StringVar(&o.workers, "workers", "1", "processes that share the URLs: a `number`, or auto for as many as descriptors ask for, and processors where there are many URLs (with --machines: 1)")
 	f.IntVar(&o.machines, "machines", 0, "wait for so many workers from elsewhere to --join, beside those of --workers (which may be 0 then)")
 	f.StringVar(&o.join, "join", "", "take a share of the flood that is coordinated at this NATS `URL`, such as nats://a:4222; it has the URLs and all that is about them")
 	f.StringVar(&o.listen, "nats-listen", "127.0.0.1:0", "with --workers or --machines: `address` of the NATS server over which they work together; port 0 picks one")
@@ -64,12 +64,11 @@ func floodArgs(cmd *cobra.Command, args []string) error {
 
 // asked reports whether several processes are wanted, and how many of them here.
 func (o *fleetOptions) asked(urls int) (local int, asked bool, err error) {
-	if o.workers == "auto" {
-		if local, err = fleet.Auto(urls - o.machines); err != nil {
+	if o.workers == "auto" && o.machines > 0 {
+		local = 1 // what does not fit is told when all are there
+	} else if o.workers == "auto" {
+		if local, err = fleet.Auto(urls); err != nil {
 			return 0, false, err
-		}
-		if o.machines > 0 {
-			local = 1 // who joins may have room for all; what does not fit is told when all are there
 		}
 	} else if local, err = strconv.Atoi(o.workers); err != nil || local < 0 || local == 0 && o.machines == 0 {
 		return 0, false, usageErrorf("--workers %s: give a number of processes, or auto", o.workers)

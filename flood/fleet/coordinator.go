@@ -354,7 +354,11 @@ func (c *coordinator) stop() {
 	if c.stage == stopping {
 		return
 	}
-	c.stage, c.hold, c.late = stopping, nil, time.After(stopPatience)
+	patience := stopPatience
+	if !c.begun { // nothing is to be closed
+		patience = requestTimeout
+	}
+	c.stage, c.hold, c.late = stopping, nil, time.After(patience)
 	for _, m := range c.members {
 		if m != nil && !m.joined {
 			m.gone = true // it cannot be told; its stdin will end

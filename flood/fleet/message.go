@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"cometctl/flood"
 	"cometctl/internal/pace"
@@ -51,6 +53,16 @@ type hello struct {
 	Token   string        `json:"token,omitempty"` // of a local worker's invitation
 }
 
+// printable makes what another process calls something fit for a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
+}
+
 func parseHello(b []byte) (hello, error) {
 	var h hello
 	if err := json.Unmarshal(b, &h); err != nil {
@@ -62,6 +74,7 @@ func parseHello(b []byte) (hello, error) {
 	if len(h.Name) > maxText || len(h.Host) > maxText || len(h.Token) > maxText || h.Room < 0 || h.Room > maxTargets || h.Error < 0 {
 		return h, errMessage
 	}
+	h.Name, h.Host = printable(h.Name), printable(h.Host)
 	return h, nil
 }
 
@@ -83,7 +96,7 @@ func parseWelcome(b []byte) (welcome, error) {
 		return w, fmt.Errorf("%w: it speaks version %d of the protocol, this worker version %d; use one cometctl everywhere", ErrRefused, w.Version, version)
 	}
 	if w.Error != "" {
-		return w, fmt.Errorf("%w: %s", ErrRefused, w.Error)
+		return w, fmt.Errorf("%w: %s", ErrRefused, printable(w.Error))
 	}
 	if w.Worker < 0 || !isName(w.Run) {
 		return w, errMessage
@@ -225,6 +238,7 @@ func parseBeat(b []byte) (beat, error) {
 	if len(m.Error) > maxText || m.Due != nil && (len(m.Due.At) != len(m.Due.N) || len(m.Due.At) > maxDue) {
 		return m, errMessage
 	}
+	m.Error = printable(m.Error)
 	return m, nil
 }
 
@@ -241,6 +255,7 @@ func parseOrders(b []byte) (orders, error) {
 	if err := json.Unmarshal(b, &o); err != nil || o.Start < 0 || len(o.Error) > maxText {
 		return orders{}, errMessage
 	}
+	o.Error = printable(o.Error)
 	return o, nil
 }
 
