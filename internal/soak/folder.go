@@ -158,7 +158,7 @@ func deadFloods(all []floodWorker) []string {
 			out = append(out, fmt.Sprintf("flood's worker %s (pid %d, with %d of the connections) ended by itself: %s.", w.Name, w.PID, w.Asked, w.Ended))
 		}
 	}
-	return out
+	return some(out, flood)
 }
 
 func deadWorkers(all []workerStats) []string {
@@ -168,7 +168,17 @@ func deadWorkers(all []workerStats) []string {
 			out = append(out, fmt.Sprintf("A worker of serve ended by itself: %s (it was started again %d times).", w.Why, w.Restarts))
 		}
 	}
-	return out
+	return some(out, serve)
+}
+
+// deadShown is how many dead workers are named: what kills fifty of them is one cause.
+const deadShown = 3
+
+func some(dead []string, of string) []string {
+	if more := len(dead) - deadShown; more > 1 {
+		return append(dead[:deadShown], fmt.Sprintf("%d more workers of %s ended by themselves.", more, of))
+	}
+	return dead
 }
 
 // audit checks the ledger. Each id of a soak has one session, so that every message

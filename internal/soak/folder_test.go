@@ -168,6 +168,14 @@ func TestAudit(t *testing.T) {
 	}
 }
 
+func TestSome(t *testing.T) {
+	for n, want := range map[int]string{0: "", 2: "a b", 4: "a b c d", 5: "a b c 2 more workers of serve ended by themselves."} {
+		if got := strings.Join(some([]string{"a", "b", "c", "d", "e"}[:n], serve), " "); got != want {
+			t.Errorf("%d: %q", n, got)
+		}
+	}
+}
+
 // What a server of many nodes leaves: sums, and who died.
 func TestEvidenceOfManyNodes(t *testing.T) {
 	const offline = `{"sent":9,"accepted":9,"rate":3,"ledger":{"sent":0,"delivered":7,"offline":1,"received":8,"forwarded":8}}`
