@@ -12,6 +12,7 @@ import (
 type Page struct {
 	counts  counts
 	max     atomic.Int64 // Config.MaxConns
+	taken   atomic.Int64 // calls of Server.Take
 	used    atomic.Int32 // of tallies
 	tallies [pageTallies]tally
 }
@@ -69,6 +70,9 @@ func (p *Page) Room() (room, most int) {
 	m := p.max.Load()
 	return int(m - p.counts.held.Load()), int(m)
 }
+
+// Taken is how many connections came by Server.Take.
+func (p *Page) Taken() int64 { return p.taken.Load() }
 
 // Cut is the number of connections that did not end in time while the server drained.
 func (p *Page) Cut() int64 { return p.counts.cut.Load() }

@@ -71,7 +71,7 @@ type Config struct {
 	Family func() (Family, error)
 
 	NoAdmin bool     // no admin listener: messages come from other nodes only
-	Inherit *os.File // a listening socket that another process has opened, instead of Listen; it is the caller's to close
+	Inherit *os.File // a listening socket that another process has opened and keeps, instead of Listen; it is the caller's to close
 	Page    *Page    // where everything is counted, for another process to see; default: nobody else sees it
 
 	Log *slog.Logger // default: nobody is told
@@ -154,7 +154,7 @@ func (s *Server) start() (err error) {
 	}
 	front := &front{s: s}
 	s.engine, err = netloop.New(netloop.Config{Engine: s.cfg.Engine, Loops: s.cfg.Loops, MaxPending: s.cfg.MaxPending,
-		Linger: s.cfg.DrainTimeout, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
+		Linger: s.cfg.DrainTimeout, Full: s.full, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
 	if err != nil {
 		return err
 	}
@@ -197,6 +197,21 @@ func (s *Server) linePool(parse lineParser) *sync.Pool {
 		return &s.json
 	}
 	return &s.tsv
+}
+
+// full tells whether nobody is to be accepted: another process has the listening socket, too, and finds a place for those who wait there.
+func (s *Server) full() bool {
+	return s.cfg.Inherit != nil && s.counts.held.Load() >= int64(s.cfg.MaxConns) && !s.draining.Load()
+}
+
+// Take makes a connection that another process has accepted on Config.Inherit's address one of this server's. fd is the server's from
+// here on, whatever Take returns.
+func (s *Server) Take(fd int) error {
+	err := s.engine.Take(fd)
+	if s.cfg.Page != nil {
+		s.cfg.Page.taken.Add(1)
+	}
+	return err
 }
 
 // lend lets the admin listener have a descriptor that the comet listener does not use just now (n is 1), or takes it back

@@ -48,6 +48,25 @@ func (e *epollEngine) Inherit(f *os.File) (netip.AddrPort, error) {
 	return bound, e.listen(fds)
 }
 
+// Take implements Engine: the loops take turns.
+func (e *epollEngine) Take(fd int) (err error) {
+	l := e.loops[int(e.taken.Add(1))%len(e.loops)]
+	l.turn.enter()
+	if l.closed {
+		sysClose(int32(fd))
+		err = ErrClosed
+	} else {
+		l.now = l.clock()
+		var c Conn
+		if c, err = l.adopt(int32(fd), stateOpen); err == nil {
+			l.h.Opened(l, c)
+			l.borrowed() // what Opened has written leaves, and its deadline is seen
+		}
+	}
+	l.leave(false)
+	return err
+}
+
 // watchListener asks for one loop's wake-up a connection, where several loops have the same socket.
 func (l *eloop) watchListener(i, op int) {
 	sysEpollCtl(l.ep, op, l.listeners[i], unix.EPOLLIN|unix.EPOLLEXCLUSIVE, slotListener+uint32(i), 0)
@@ -58,6 +77,10 @@ func (l *eloop) watchListener(i, op int) {
 func (l *eloop) accept(i int) {
 	for range acceptBatch {
 		if i >= len(l.listeners) || l.listeners[i] < 0 {
+			return
+		}
+		if l.cfg.Full() {
+			l.pauseListeners()
 			return
 		}
 		fd, e := sysAccept(int(l.listeners[i]))

@@ -3,6 +3,7 @@ package netloop
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -31,6 +32,7 @@ type epollEngine struct {
 	done  sync.WaitGroup
 	once  sync.Once
 	short shortage
+	taken atomic.Uint32 // connections of other processes
 }
 
 // eloop is a loop of the epoll engine: level-triggered, EPOLLOUT only while a backlog exists.

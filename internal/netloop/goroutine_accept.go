@@ -59,30 +59,63 @@ func (e *goEngine) accept(ln *net.TCPListener) {
 	defer e.accepting.Done()
 	defer ln.Close()
 	for {
+		for e.cfg.Full() && e.rest() {
+		}
 		nc, err := ln.AcceptTCP()
 		switch {
 		case err == nil:
-			l := e.nextLoop()
-			l.inTurn(func() {
-				if l.closed {
-					nc.Close()
-					return
-				}
-				gc := &goConn{nc: nc}
-				l.start(l.adopt(stateOpen, gc), gc)
-			})
+			e.take(nc)
 		case errors.Is(err, net.ErrClosed) || isTimeout(err):
 			return
 		case errors.Is(err, syscall.ECONNABORTED):
 		default:
 			e.short.failed(err)
-			select {
-			case <-time.After(acceptRest):
-			case <-e.quit:
+			if !e.rest() {
 				return
 			}
 		}
 	}
+}
+
+// rest waits until accepting is tried again; false: it is not.
+func (e *goEngine) rest() bool {
+	select {
+	case <-time.After(acceptRest):
+		return true
+	case <-e.quit:
+		return false
+	}
+}
+
+// take makes an established connection one of the next loop's.
+func (e *goEngine) take(nc *net.TCPConn) (err error) {
+	l := e.nextLoop()
+	l.inTurn(func() {
+		if l.closed {
+			nc.Close()
+			err = ErrClosed
+			return
+		}
+		gc := &goConn{nc: nc}
+		l.start(l.adopt(stateOpen, gc), gc)
+	})
+	return err
+}
+
+// Take implements Engine.
+func (e *goEngine) Take(fd int) error {
+	f := os.NewFile(uintptr(fd), "connection of another process")
+	defer f.Close()
+	nc, err := net.FileConn(f)
+	if err != nil {
+		return err
+	}
+	tc, ok := nc.(*net.TCPConn)
+	if !ok {
+		nc.Close()
+		return fmt.Errorf("netloop: %s is no TCP connection", f.Name())
+	}
+	return e.take(tc)
 }
 
 func isTimeout(err error) bool {

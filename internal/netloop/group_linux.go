@@ -57,6 +57,27 @@ func (g *Group) File(i int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), fmt.Sprintf("listener %d of %s", i, g.addr)), nil
 }
 
+// Accept takes the next connection from socket i's queue, for whoever will Take it; fd is -1 where nobody waits. So nobody needs to wait for a
+// process that is full or dead.
+func (g *Group) Accept(i int) (fd int, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.fds == nil {
+		return -1, ErrClosed
+	}
+	for {
+		fd, e := sysAccept(int(g.fds[i]))
+		switch e {
+		case 0:
+			return fd, nil
+		case unix.EAGAIN:
+			return -1, nil
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			return -1, os.NewSyscallError("accept", e)
+		}
+	}
+}
+
 // Waiting is the number of connections that are established and wait in socket i's queue to be accepted.
 func (g *Group) Waiting(i int) (int, error) {
 	g.mu.Lock()

@@ -237,3 +237,58 @@ func until(t *testing.T, what string, is func() bool) {
 		}
 	}
 }
+
+// An engine that is full accepts nobody; who waits can be accepted by another process and taken by another engine.
+func TestFullAndTake(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		g := listenGroupOf(t, 1)
+		var full atomic.Bool
+		full.Store(true)
+		greet := &script{opened: func(l Loop, c Conn) { l.Write(c, []byte("!"), 0) }}
+		e, err := New(Config{Engine: engine, Loops: 2, Full: full.Load}, greet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { e.Close() })
+		f, err := g.File(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := e.Inherit(f); err != nil {
+			t.Fatal(err)
+		}
+		nc := dial(t, g.Addr())
+		until(t, "it waits", func() bool { n, err := g.Waiting(0); return n == 1 && err == nil })
+		other, err := New(Config{Engine: engine, Loops: 2}, greet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { other.Close() })
+		fd, err := g.Accept(0)
+		if err != nil || fd < 0 {
+			t.Fatalf("accepted %d, %v", fd, err)
+		}
+		if err := other.Take(fd); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(nc, make([]byte, 1)); err != nil {
+			t.Errorf("who was taken: %v", err)
+		}
+		if fd, err := g.Accept(0); fd != -1 || err != nil {
+			t.Errorf("nobody waits: accepted %d, %v", fd, err)
+		}
+		full.Store(false)
+		if _, err := io.ReadFull(dial(t, g.Addr()), make([]byte, 1)); err != nil {
+			t.Errorf("there is room again: %v", err)
+		}
+		other.Close()
+		raw, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other.Take(raw) == nil {
+			t.Error("a closed engine takes a connection")
+		}
+	})
+}

@@ -23,6 +23,9 @@ func (*Group) Addr() netip.AddrPort { return netip.AddrPort{} }
 // File fails on this system.
 func (*Group) File(int) (*os.File, error) { return nil, errors.ErrUnsupported }
 
+// Accept fails on this system.
+func (*Group) Accept(int) (int, error) { return -1, errors.ErrUnsupported }
+
 // Waiting fails on this system.
 func (*Group) Waiting(int) (int, error) { return 0, errors.ErrUnsupported }
 

@@ -114,6 +114,9 @@ type Engine interface {
 	// Inherit accepts connections on a listening socket that another process has opened (Group.File), and returns its address. The
 	// engine has a copy of its own when it returns, and f is the caller's to close.
 	Inherit(f *os.File) (netip.AddrPort, error)
+	// Take makes a connection that another process has accepted (Group.Accept) one of this engine's: Opened is called. fd is a connected,
+	// non-blocking socket and the engine's from here on, whatever Take returns.
+	Take(fd int) error
 	// StopListening closes the listening sockets; established connections go on. Connections that wait in the accept
 	// queue are accepted first.
 	StopListening()
@@ -142,6 +145,7 @@ type Config struct {
 	MaxPending  int              // bound of a connection's pending output in bytes; default 256 KiB
 	MailboxSize int              // bound of a loop's mailbox in bytes, some 40 for each post included; default 2 MiB
 	Linger      time.Duration    // how long End waits for the peer; default 2 s
+	Full        func() bool      // while it is true nobody (goroutine: one more) is accepted: who comes waits in the queue; default: never
 	Log         func(msg string) // told when a lack of descriptors or memory at accept begins and when it is over; default: nobody
 }
 

@@ -27,6 +27,9 @@ func New(cfg Config, h Handler) (Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = func(string) {}
 	}
+	if cfg.Full == nil {
+		cfg.Full = func() bool { return false }
+	}
 	switch {
 	case cfg.Engine == "goroutine":
 		setDefault(&cfg.ReadBuffer, 4<<10)

@@ -35,10 +35,12 @@ type worker struct {
 	// Under Family.mu.
 	state    state
 	restarts int
-	pid      int   // 0: there is no process
-	why      error // how the last life ended
-	past     sums  // of lives that have ended
-	link     *link // nil: there is no process
+	pid      int           // 0: there is no process
+	why      error         // how the last life ended
+	past     sums          // of lives that have ended
+	link     *link         // nil: there is no process
+	conns    *net.UnixConn // takes connections
+	handed   int64         // connections that were sent there
 	last     server.Stats
 	weight   int // by which it gets new connections
 }
@@ -47,6 +49,7 @@ type worker struct {
 type process struct {
 	cmd   *exec.Cmd
 	link  *link
+	conns *net.UnixConn
 	first chan news     // the first that it says; closed when it says nothing more
 	ended chan struct{} // closed when it has ended and been waited for
 	words nursery.Tail  // of its stderr; to be read when it has ended
@@ -129,6 +132,7 @@ func (w *worker) begin() (*process, error) {
 	}
 	w.f.mu.Lock()
 	w.state, w.pid, w.link, w.last = starting, p.cmd.Process.Pid, p.link, server.Stats{}
+	w.conns, w.handed = p.conns, 0
 	w.f.mu.Unlock()
 	if w.f.ending() { // whoever told the others may have done so before
 		p.cmd.Process.Kill()
@@ -160,43 +164,65 @@ func (w *worker) begin() (*process, error) {
 	}
 }
 
-// birth starts a process. It inherits a socket to us, its listening socket, and the pages of counters.
+// birth starts a process. It inherits two sockets to us, its listening socket, and the pages of counters.
 func (w *worker) birth() (*process, error) {
-	ours, theirs, err := pair()
+	words, conns, theirs, err := sockets()
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
-	conn, err := net.FileConn(ours)
-	ours.Close()
-	if err != nil {
+	defer theirs[0].Close()
+	defer theirs[1].Close()
+	quit := func(err error) (*process, error) {
+		words.Close()
+		conns.Close()
 		return nil, err
 	}
 	listener, err := w.f.group.File(w.index)
 	if err != nil {
-		conn.Close()
-		return nil, err
+		return quit(err)
 	}
 	defer listener.Close()
 	cmd := exec.Command(w.f.cfg.Command[0], w.f.cfg.Command[1:]...)
-	cmd.ExtraFiles = []*os.File{fdControl - 3: theirs, fdListener - 3: listener, fdPages - 3: w.f.pages}
+	cmd.ExtraFiles = []*os.File{fdControl - 3: theirs[0], fdListener - 3: listener, fdPages - 3: w.f.pages, fdConns - 3: theirs[1]}
 	stderr, err := cmd.StderrPipe()
 	if err == nil {
 		err = w.f.nursery.Start(cmd)
 	}
 	if err != nil {
-		conn.Close()
-		return nil, err
+		return quit(err)
 	}
-	p := &process{cmd: cmd, link: newLink(conn, w.f.cfg.Stuck), first: make(chan news, 1), ended: make(chan struct{})}
+	p := &process{cmd: cmd, link: newLink(words, w.f.cfg.Stuck), conns: conns, first: make(chan news, 1), ended: make(chan struct{})}
 	go p.link.listen(p.first)
 	go func() {
 		defer close(p.ended)
 		w.f.pump(bufio.NewReader(stderr), &p.words) // before Wait, which closes the pipe
 		w.f.nursery.Wait(cmd)
-		conn.Close()
+		quit(nil)
 	}()
 	return p, nil
+}
+
+// sockets makes our ends of the sockets to a worker, and its.
+func sockets() (words, conns *net.UnixConn, theirs [2]*os.File, err error) {
+	var ours [2]*net.UnixConn
+	for i, kind := range []int{forWords, forConns} {
+		f, their, err := pair(kind)
+		if err == nil {
+			theirs[i] = their
+			var conn net.Conn
+			conn, err = net.FileConn(f)
+			f.Close()
+			ours[i], _ = conn.(*net.UnixConn)
+		}
+		if err != nil {
+			for k := range i + 1 {
+				ours[k].Close()
+				theirs[k].Close()
+			}
+			return nil, nil, theirs, err
+		}
+	}
+	return ours[0], ours[1], theirs, nil
 }
 
 // pump passes on what a worker prints, whole lines, until it has ended.
@@ -256,7 +282,7 @@ func (w *worker) bury(p *process, err error) error {
 	w.f.mu.Lock()
 	defer w.f.mu.Unlock()
 	w.inter()
-	w.pid, w.link, w.last = 0, nil, server.Stats{}
+	w.pid, w.link, w.conns, w.last = 0, nil, nil, server.Stats{}
 	if fail := new(failure); errors.As(err, &fail) {
 		return fmt.Errorf("worker %d did not start: %w", w.index, err)
 	}

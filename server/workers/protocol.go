@@ -42,6 +42,7 @@ const (
 	fdControl  = 3
 	fdListener = 4
 	fdPages    = 5
+	fdConns    = 6
 )
 
 // link is the parent's end of a worker's socket.

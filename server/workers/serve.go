@@ -25,6 +25,7 @@ type Assignment struct {
 // Worker is what Serve needs of a server.
 type Worker interface {
 	Stats() server.Stats
+	Take(fd int) error // a connection that the parent has accepted
 	Drain(ctx context.Context) error
 	Close() error
 }
@@ -35,11 +36,16 @@ var ErrNoParent = errors.New("workers: this process was not started by a parent 
 // Serve is a worker's life: it takes its assignment from the parent that started this process, hands it to start, and serves until the
 // parent orders it to drain, is gone, or ctx is done; then it drains. What start fails with, the parent tells.
 func Serve(ctx context.Context, start func(Assignment) (Worker, error)) error {
-	conn, err := control()
+	conn, err := inherit(fdControl, "control")
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	handed, err := inherit(fdConns, "connections")
+	if err != nil {
+		return err
+	}
+	defer handed.Close()
 	s := &session{orders: json.NewDecoder(bufio.NewReaderSize(conn, 2<<10)), out: json.NewEncoder(conn)}
 	var first order
 	if err := s.orders.Decode(&first); err != nil || first.Job == nil {
@@ -53,6 +59,7 @@ func Serve(ctx context.Context, start func(Assignment) (Worker, error)) error {
 	if err := s.say(news{Ready: true}); err != nil {
 		return fmt.Errorf("workers: the parent is gone: %w", err)
 	}
+	go take(handed, w)
 	ordered := make(chan error, 1)
 	go func() { ordered <- s.obey(w) }()
 	select {
@@ -106,13 +113,31 @@ func (s *session) obey(w Worker) error {
 	}
 }
 
-// control is the socket that the parent left open for us.
-func control() (net.Conn, error) {
-	f := os.NewFile(fdControl, "control")
+// take takes the connections that the parent found waiting for somebody else, until there is no parent.
+func take(from *net.UnixConn, w Worker) {
+	for {
+		fds, err := receive(from)
+		for _, fd := range fds {
+			_ = w.Take(fd) // it ends; the client sees that
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// inherit is a socket that the parent left open for us.
+func inherit(fd uintptr, name string) (*net.UnixConn, error) {
+	f := os.NewFile(fd, name)
 	conn, err := net.FileConn(f)
 	if err != nil { // f is not closed: without a parent its number is something else's, such as the runtime's
 		return nil, fmt.Errorf("%w (%v); serve --workers does", ErrNoParent, err)
 	}
 	f.Close()
-	return conn, nil
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		conn.Close()
+		return nil, fmt.Errorf("%w (%s is no socket of a parent's)", ErrNoParent, name)
+	}
+	return unix, nil
 }

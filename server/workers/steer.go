@@ -15,10 +15,12 @@ const (
 
 // seat is what steering knows of a worker.
 type seat struct {
-	takes bool // it runs, answers, and does not drain
-	room  int  // connections that it could still take; those that wait in its queue have theirs already
-	max   int  // connections that it may have at once
-	out   bool // it had no room, and has not got enough again
+	takes  bool // it runs, answers, and does not drain
+	full   bool // it has all that it may have, and accepts nobody
+	queued int  // connections that wait in its queue
+	room   int  // connections that it could still take; those that are on their way to it have theirs already
+	max    int  // connections that it may have at once
+	out    bool // it had no room, and has not got enough again
 }
 
 // low is the room below which a worker leaves the group: what may come until the counters are looked at again.
@@ -92,6 +94,9 @@ func (f *Family) steer() {
 		before := slices.Clone(seats)
 		f.look(seats)
 		wait = pause(before, seats)
+		if f.rehome(seats) {
+			wait = steerFull
+		}
 		if err := f.steerBy(weights(seats)); err != nil && !failed {
 			failed = true
 			f.cfg.Log.Error("workers: who gets a new connection cannot be chosen; the kernel spreads them blindly", "error", err)
@@ -107,8 +112,11 @@ func (f *Family) look(seats []seat) {
 		s := &seats[i]
 		s.takes = w.state == running
 		s.room, s.max = w.page.Room()
-		if queued, err := f.group.Waiting(i); err == nil {
-			s.room -= queued
+		s.full = s.room <= 0
+		s.queued, _ = f.group.Waiting(i)
+		s.room -= int(w.handed - w.page.Taken())
+		if !s.full {
+			s.room -= s.queued
 		}
 		s.look()
 	}

@@ -77,3 +77,21 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+func TestRoomiest(t *testing.T) {
+	for _, c := range []struct {
+		seats []seat
+		from  int
+		want  int
+	}{
+		{[]seat{{full: true, takes: true}, {takes: true, room: 3}, {takes: true, room: 5}}, 0, 2},
+		{[]seat{{full: true, takes: true}, {room: 30}, {takes: true, room: 5}}, 0, 2},
+		{[]seat{{full: true, takes: true}, {takes: true, room: -1}}, 0, 0}, // it refuses
+		{[]seat{{}, {takes: true, full: true}}, 0, -1},                     // they wait
+		{[]seat{{}, {}}, 1, -1},
+	} {
+		if got := roomiest(c.seats, c.from); got != c.want {
+			t.Errorf("%+v: from %d to %d, want %d", c.seats, c.from, got, c.want)
+		}
+	}
+}

@@ -107,24 +107,30 @@ func until(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// stream opens a stream and reads the head of the answer, which it returns.
+// stream opens a stream and reads the first line of the answer, which it returns.
 func stream(t testing.TB, f *Family, id int) (net.Conn, string) {
 	t.Helper()
+	nc, line, err := streamErr(t, f, id)
+	if err != nil {
+		t.Fatalf("id %d: %v", id, err)
+	}
+	return nc, line
+}
+
+// streamErr is stream for other goroutines than the test's.
+func streamErr(t testing.TB, f *Family, id int) (net.Conn, string, error) {
 	nc, err := net.Dial("tcp", f.Comet().String())
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(patience))
 	fmt.Fprintf(nc, "GET /test/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", id)
 	line, err := bufio.NewReader(nc).ReadString('\n')
-	if err != nil {
-		t.Fatalf("id %d: %v", id, err)
-	}
 	if line = strings.TrimSpace(line); line != ok {
 		nc.Close()
 	}
-	return nc, line
+	return nc, line, err
 }
 
 const ok = "HTTP/1.1 200 OK"

@@ -4,7 +4,7 @@
 // The parent is a Family. It opens the port once, as a group of one socket per worker (netloop.Group), and keeps copies of them, so
 // that nobody who waits to be accepted is reset when a worker dies: the next one is given the same socket. It says which
 // worker gets new connections, by the room that each has (steer.go); one that is full, stuck or dead leaves the group without closing
-// its socket. A worker's counters lie in memory that it shares with the parent (server.Page), so that the parent knows exactly what a
+// its socket, and who waits there already is sent on to one that has room (rehome.go). A worker's counters lie in memory that it shares with the parent (server.Page), so that the parent knows exactly what a
 // worker had done that was killed; what was pending there counts as gone, and its numbers live on in the sums.
 //
 // A worker is a process that calls Serve. It has its assignment from the parent over a socket, and answers questions there. It drains when the parent says
@@ -17,6 +17,7 @@
 //	workers.go   Config, Family, its beginning and end
 //	life.go      a worker's lives: start, ready, watched, dead, again
 //	steer.go     who gets new connections
+//	rehome.go    connections that wait with a worker which will not take them
 //	stats.go     rows and sums
 //	protocol.go  what parent and worker say to each other, the parent's end
 //	serve.go     Serve, the worker's end
@@ -68,6 +69,7 @@ type Family struct {
 	end      sync.Once
 	endErr   error
 	say      sync.Mutex // of Config.Stderr
+	stray    []int      // connections that were accepted here and not sent on yet; of the goroutine that steers
 
 	mu      sync.Mutex               // guards what worker says it does
 	origins map[string]server.Ledger // what those did with an origin's messages that have ended
@@ -166,6 +168,9 @@ func (f *Family) drain(ctx context.Context) error {
 	close(f.stop)
 	f.steering.Wait()
 	cut := f.cut()
+	for _, fd := range f.stray {
+		shut(fd)
+	}
 	f.group.Close() // each worker's socket is its own now, and closes when its queue is empty
 	for _, l := range f.links() {
 		go l.tell(order{Drain: true})
