@@ -100,9 +100,6 @@ func New(cfg Config) (*Flood, error) {
 	if cfg.Loops <= 0 {
 		cfg.Loops = 1
 	}
-	if cfg.Watch == nil {
-		cfg.Watch = func(Progress) {}
-	}
 	f := &Flood{cfg: cfg, plan: &plan{
 		targets: cfg.Targets, origins: o,
 		lanes: cfg.Loops, inFlight: max(cfg.InFlight/cfg.Loops, 1), timeout: cfg.ConnectTimeout,

@@ -160,7 +160,9 @@ func (r *run) add(due bool, each func(*lane, netloop.Loop)) {
 }
 
 func (r *run) tell() {
-	r.cfg.Watch(r.sum.Progress(r.cfg.Targets.Len(), r.phase))
+	if r.cfg.Watch != nil {
+		r.cfg.Watch(r.sum.Progress(r.cfg.Targets.Len(), r.phase))
+	}
 	if r.cfg.Tally != nil {
 		r.cfg.Tally(r.phase, r.sum)
 	}
