@@ -21,6 +21,7 @@ func TestScripts(t *testing.T) {
 		Dir:                "testdata/script",
 		Cmds:               scriptCommands(),
 		Setup:              setupScript,
+		Condition:          scriptCondition,
 		RequireUniqueNames: true,
 		UpdateScripts:      os.Getenv("UPDATE_SCRIPTS") != "",
 	})

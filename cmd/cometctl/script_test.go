@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -45,6 +46,14 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"serve":    scriptServe,
 		"json":     scriptJSON,
 	}
+}
+
+// scriptCondition knows the one condition that our scripts have besides testscript's own: [root].
+func scriptCondition(cond string) (bool, error) {
+	if cond != "root" {
+		return false, fmt.Errorf("no condition is called %q", cond)
+	}
+	return os.Geteuid() == 0, nil
 }
 
 // awaitLimit bounds every wait of a script. It is generous: it is only ever

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"cometctl/internal/soak"
 	"cometctl/internal/timing"
 	"cometctl/report"
 )
@@ -129,7 +130,7 @@ func (c *conductor) startNode(n node) error {
 }
 
 // await handles events until done says so. It returns early when a piece ends that should not (errDied), after limit if that is not 0
-// (errLimit), and when ctx ends.
+// (errLimit), and when ctx ends or Quit is closed.
 func (c *conductor) await(ctx context.Context, limit time.Duration, done func() bool) error {
 	var over <-chan time.Time
 	if limit > 0 {
@@ -150,6 +151,8 @@ func (c *conductor) await(ctx context.Context, limit time.Duration, done func() 
 			c.show()
 		case <-over:
 			return errLimit
+		case <-c.cfg.Quit:
+			return soak.ErrInterrupted // all are being killed
 		case <-ctx.Done():
 			return ctx.Err()
 		}

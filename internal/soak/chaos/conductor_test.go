@@ -30,6 +30,7 @@ func runOn(t *testing.T, ctx context.Context, faults []string, bend func(s *fake
 	if bend != nil {
 		bend(s)
 	}
+	cfg.Quit = s.quit
 	c := newConductor(cfg, top, s)
 	c.skip = map[string]string{"partition": "not today"}
 	if bend == nil {
@@ -176,6 +177,27 @@ func TestInterruption(t *testing.T) {
 					if s.From != 0 && (s.Bins.Due == 0 || s.Bins.Due != s.Bins.Delivered) {
 						t.Errorf("%s: %+v", s.Name, s.Bins)
 					}
+				}
+			})
+		})
+	}
+}
+
+// When all are killed, a run waits for nobody any more.
+func TestQuit(t *testing.T) {
+	for _, after := range []time.Duration{10 * time.Millisecond, 2 * time.Second, 11 * time.Second, 14 * time.Second} {
+		t.Run(after.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				r := runOn(t, t.Context(), []string{stopFront}, func(s *fakeStage) {
+					s.quit = make(chan struct{})
+					time.AfterFunc(after, func() { close(s.quit) })
+				})
+				if took := time.Since(began); took != after {
+					t.Errorf("it took %s", took-after)
+				}
+				if r.found.Verdict != report.Inconclusive || !strings.HasPrefix(r.found.Reasons[0], "Interrupted ") {
+					t.Errorf("%s: %q", r.found.Verdict, r.found.Reasons)
 				}
 			})
 		})

@@ -20,14 +20,14 @@ type level struct {
 
 // stop asks a piece to stop, and kills it if it does not.
 func (c *conductor) stop(p *piece) {
-	if p == nil || p.ended {
+	if p == nil || p.ended || c.quitting() {
 		return
 	}
 	ended := func() bool { return p.ended }
 	p.told = true
 	err := p.interrupt()
 	for err == nil || errors.Is(err, os.ErrProcessDone) || errors.Is(err, errDied) { // another may die meanwhile
-		if err = c.await(context.Background(), stopLimit, ended); p.ended {
+		if err = c.await(context.Background(), stopLimit, ended); p.ended || c.quitting() {
 			return
 		}
 	}

@@ -40,7 +40,7 @@ func (c *conductor) run(ctx context.Context) report.Chaos {
 	enough()
 	switch {
 	case err == nil, errors.Is(err, errDied): // bury has noted it
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, c.quitting():
 		c.course.Interrupted = fmt.Sprintf("Interrupted %s.", where)
 	default:
 		c.course.Failures = append(c.course.Failures, fmt.Sprintf("The run was stopped %s: %s.", where, strings.TrimPrefix(err.Error(), "chaos: ")))

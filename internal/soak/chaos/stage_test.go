@@ -34,8 +34,9 @@ type fakeStage struct {
 	dieAt    map[string]time.Duration // pieces that end by themselves, after that time
 	lose     func(since time.Duration) bool
 	double   func(since time.Duration) bool
-	grow     string // node whose memory grows each time
-	homeless string // node with a session that has no connection, once it was started again
+	grow     string        // node whose memory grows each time
+	homeless string        // node with a session that has no connection, once it was started again
+	quit     chan struct{} // closed: all are killed
 	began    time.Time
 }
 
@@ -189,6 +190,8 @@ func (a *actor) live() {
 			a.tell()
 		case <-a.killed:
 			end.code, end.exit = -1, "signal: killed"
+		case <-a.s.quit:
+			end.code, end.exit = -1, "signal: killed"
 		}
 		break
 	}
@@ -196,7 +199,9 @@ func (a *actor) live() {
 	if n := a.s.nodes[a.name]; n != nil && n.pid == a.id {
 		n.up = false
 		if n.kind == natsKind { // its front loses it for a moment
-			a.s.nodes[nodeName(frontKind, n.site)].outages++
+			if front := a.s.nodes[nodeName(frontKind, n.site)]; front != nil {
+				front.outages++
+			}
 		}
 	}
 	a.s.mu.Unlock()
@@ -293,8 +298,12 @@ func (s *fakeStage) look(ctx context.Context, n node) (out stats, ready bool, er
 	case f == nil || !f.up:
 		return stats{}, false, errors.New("connection refused")
 	case halted:
-		time.Sleep(patience)
-		return stats{}, false, context.DeadlineExceeded
+		select {
+		case <-time.After(patience):
+			return stats{}, false, context.DeadlineExceeded
+		case <-ctx.Done():
+			return stats{}, false, ctx.Err()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
