@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -15,6 +16,18 @@ import (
 )
 
 var errNamespace = errors.New("the target lives in another network namespace; run memlog inside it")
+
+// countLimit is how long counting may hold up a row. On a machine with nothing to spare, as while a
+// million connections are being opened, it takes many times its processor time.
+const countLimit = 5 * time.Second
+
+// A family with more than wholeSearch descriptors in all is searched for listening sockets only among
+// the lowest of each member: a server listens before it accepts. A look at a descriptor costs 2.5
+// microseconds, and leaves the kernel with an entry in its cache of names, which is in slab_kb.
+const (
+	wholeSearch  = 32 << 10
+	lowestSearch = 512
+)
 
 // A connCounter counts the established connections on the listening ports of a family.
 //
@@ -82,9 +95,14 @@ func (c *connCounter) tryCount(members []*member) (int64, error) {
 	if len(c.own) == 0 {
 		return NA, errNoListener
 	}
-	from := ownCPU()
-	n, walked, err := c.last.get(c.walks.due(time.Now()), c.counters, c.settled, c.countAll)
-	if walked {
+	from, began := ownCPU(), time.Now()
+	c.diag.until = began.Add(countLimit)
+	n, walked, err := c.last.get(c.walks.due(began), c.counters, c.settled, c.countAll)
+	c.diag.until = time.Time{}
+	switch {
+	case err == errLate: // so that the next of these does not hold up the next rows
+		c.walks.spent(time.Now(), countLimit)
+	case walked:
 		c.walks.spent(time.Now(), ownCPU()-from)
 	}
 	return n, err
@@ -221,6 +239,7 @@ func (c *connCounter) unknown(members []*member) (news, strange map[uint32]endpo
 // themselves for strange too. With what it finds the endpoint is claimed, and none of its sockets
 // are looked for any longer, or known as a stranger's: if the claim falls, they are news.
 func (c *connCounter) searchMembers(members []*member, news, strange map[uint32]endpoint) error {
+	most := searchDepth(members)
 	for i := len(members) - 1; i >= 0; i-- { // what is new is most likely the youngest's
 		m := members[i]
 		fresh := !slices.Contains(c.members, m)
@@ -228,7 +247,7 @@ func (c *connCounter) searchMembers(members []*member, news, strange map[uint32]
 		if !left() {
 			continue
 		}
-		err := eachSocket(m.dir, func(inode uint32) bool {
+		err := eachSocket(m.dir, most, func(inode uint32) bool {
 			e, ok := news[inode]
 			if !ok && fresh {
 				e, ok = strange[inode]
@@ -249,11 +268,26 @@ func (c *connCounter) searchMembers(members []*member, news, strange map[uint32]
 	return nil
 }
 
-// eachSocket calls f with the inode of each socket among the descriptors of the process in dir, until
-// f returns false. It reads the link of every descriptor, which takes some 50 ms for 20,000.
-func eachSocket(dir string, f func(inode uint32) bool) error {
+// searchDepth returns how many of each member's descriptors are to be searched.
+func searchDepth(members []*member) int {
+	all := int64(0)
+	for _, m := range members {
+		all += max(m.held.FDs, 0)
+	}
+	if all > wholeSearch {
+		return lowestSearch
+	}
+	return math.MaxInt
+}
+
+// eachSocket calls f with the inode of each socket among the lowest so many descriptors of the process
+// in dir, until f returns false. It reads the link of every descriptor.
+func eachSocket(dir string, most int, f func(inode uint32) bool) error {
 	var link [64]byte
 	return eachEntry(dir+"/fd", func(d *os.File, name string) bool {
+		if most--; most < 0 {
+			return false
+		}
 		n, err := unix.Readlinkat(int(d.Fd()), name, link[:])
 		if err != nil {
 			return true // closed meanwhile
@@ -308,7 +342,7 @@ func listening(pids []int, port int) (on map[int][]int, anybody bool, err error)
 	}
 	for _, pid := range pids {
 		// It may have ended, or not be ours to look into.
-		_ = eachSocket("/proc/"+strconv.Itoa(pid), func(inode uint32) bool {
+		_ = eachSocket("/proc/"+strconv.Itoa(pid), math.MaxInt, func(inode uint32) bool {
 			if port, ok := portOf[inode]; ok {
 				on[pid] = append(on[pid], port)
 			}

@@ -2,6 +2,7 @@ package memlog
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -343,6 +344,35 @@ func TestListenersAreTheMembers(t *testing.T) {
 		}
 		return !c.last.quiet && !c.last.settled
 	})
+}
+
+// Of a family with very many descriptors only the lowest of each are searched.
+func TestSearchDepth(t *testing.T) {
+	of := func(fds ...int64) (members []*member) {
+		for _, n := range fds {
+			members = append(members, &member{held: Sample{FDs: n}})
+		}
+		return members
+	}
+	for want, members := range map[int][]*member{math.MaxInt: of(wholeSearch, NA, 0), lowestSearch: of(wholeSearch, NA, 1)} {
+		if got := searchDepth(members); got != want {
+			t.Errorf("depth %d, want %d", got, want)
+		}
+	}
+	n := 0
+	if err := eachSocket("/proc/self", 0, func(uint32) bool { n++; return true }); err != nil || n != 0 {
+		t.Errorf("%d sockets among no descriptors, %v", n, err)
+	}
+	connect(t, listen(t, "tcp4", "127.0.0.1:0"), 50)
+	all, few := map[uint32]bool{}, map[uint32]bool{}
+	for most, into := range map[int]map[uint32]bool{math.MaxInt: all, 60: few} {
+		if err := eachSocket("/proc/self", most, func(inode uint32) bool { into[inode] = true; return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(all) < 101 || len(few) == 0 || len(few) > 60 {
+		t.Errorf("%d sockets among all descriptors, %d among the lowest 60", len(all), len(few))
+	}
 }
 
 func asMember(t *testing.T, p *puppet) *member {

@@ -177,7 +177,7 @@ func eachEntry(dir string, f func(d *os.File, name string) bool) error {
 	}
 	defer d.Close()
 	for {
-		names, err := d.Readdirnames(1024)
+		names, err := d.Readdirnames(256)
 		for _, name := range names {
 			if !f(d, name) {
 				return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,12 +40,16 @@ const (
 
 var errNetlink = errors.New("memlog: sock_diag: malformed answer")
 
+// errLate says that a dump was given up.
+var errLate = errors.New("to count took more than 5 s and was given up; it is tried again later")
+
 // sockDiag is one netlink socket and its buffer.
 type sockDiag struct {
-	fd  int
-	seq uint32
-	req []byte
-	buf []byte
+	fd    int
+	seq   uint32
+	req   []byte
+	buf   []byte
+	until time.Time // when a dump is given up; zero is never
 }
 
 func openSockDiag() (*sockDiag, error) {
@@ -73,7 +78,8 @@ type endpoint struct {
 
 // dump calls each for every TCP socket of this network namespace that is in one of the states
 // on one of the local ports, which are sorted; none is every port. If the ports are too many for
-// a request it calls each for others too. After an error the socket is not to be used again.
+// a request it calls each for others too. After an error, errLate included, the socket is not to be
+// used again.
 func (d *sockDiag) dump(states uint32, ports []uint16, each func(diagSocket)) error {
 	d.seq++
 	d.req = appendDiagRequest(d.req[:0], d.seq, states, ports)
@@ -90,6 +96,9 @@ func (d *sockDiag) dump(states uint32, ports []uint16, each func(diagSocket)) er
 		}
 		if done, err := walkDiag(d.buf[:n], d.seq, each); done || err != nil {
 			return err
+		}
+		if !d.until.IsZero() && time.Now().After(d.until) {
+			return errLate
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,21 @@ func TestAppendDiagRequest(t *testing.T) {
 	if !bytes.Equal(got, want.Bytes()) {
 		t.Errorf("request is\n% x\nwant\n% x", got, want.Bytes())
 	}
+}
+
+// A dump that takes too long is given up, and the socket is not used for another.
+func TestDumpIsGivenUp(t *testing.T) {
+	l := listen(t, "tcp4", "127.0.0.1:0")
+	connect(t, l, 3)
+	p := probeSelf(t)
+	awaitConns(t, p, 3)
+	c := &p.machine.conns
+	c.diag.until = time.Now()
+	if err := c.diag.dump(stateEstablished, nil, func(diagSocket) {}); err != errLate {
+		t.Errorf("error %v", err)
+	}
+	c.close()
+	awaitConns(t, p, 3)
 }
 
 // netlink makes one message.
