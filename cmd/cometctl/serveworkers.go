@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cometctl/internal/broker"
 	"cometctl/internal/netloop"
 	"cometctl/internal/rlimit"
 	"cometctl/server"
@@ -142,6 +143,9 @@ func startWorker(s streams, a workers.Assignment) (workers.Worker, error) {
 		return nil, err
 	}
 	nats.Name = "cometctl " + serveWorker
+	if j.Ours {
+		nats.Patience = broker.LocalPatience
+	}
 	w, err := node.New(node.Config{Name: j.Name, NATS: nats, Ours: j.Ours && nats.TLS != nil, Server: server.Config{
 		Engine: j.Engine, Loops: j.Loops, MaxConns: j.MaxConns, MaxPending: j.MaxPending, MessageMax: j.MessageMax, SlowPolicy: j.SlowPolicy,
 		HeadTimeout: j.HeadTimeout, DrainTimeout: j.DrainTimeout, Required: j.Required, NoAdmin: true, Inherit: a.Listener, Page: a.Page,

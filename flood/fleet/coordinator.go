@@ -87,6 +87,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	}
 	defer end()
 	c.nursery = nursery.New()
+	c.nursery.Follow() // all of them wait for us
 	defer c.nursery.Close()
 	err = c.conduct(ctx)
 	c.dismiss()

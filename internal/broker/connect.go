@@ -23,6 +23,9 @@ const (
 	pingsMissed  = 3
 	dialTimeout  = 2 * time.Second
 	DefaultRetry = 250 * time.Millisecond // of ConnectConfig.Retry
+
+	// LocalPatience is ConnectConfig.Patience for a server on the same machine.
+	LocalPatience = 2 * time.Minute
 )
 
 // ConnectConfig says how to reach NATS servers outside this process. A zero field means its default.
@@ -36,6 +39,9 @@ type ConnectConfig struct {
 	Retry    time.Duration // between attempts; default DefaultRetry
 	Once     bool          // if no server can be reached, Connect fails with ErrDisconnected; a connection that stood is made again all the same
 	Log      *slog.Logger  // told of failed attempts; default: nobody is
+	// Patience is how long a server may be silent before it is given up; default 6 to 8 seconds. For one on the same machine, whose
+	// end its closed connections tell, silence only says that the machine is busy.
+	Patience time.Duration
 
 	// WriteThrough has each message written to the socket before Publish returns, instead of a moment later together with those
 	// that follow it: for few messages whose time of leaving matters.
@@ -94,7 +100,7 @@ func (cfg *ConnectConfig) options() []nats.Option {
 		nats.ReconnectWait(retry),
 		nats.ReconnectJitter(retry/4, retry/4),
 		nats.Timeout(dialTimeout),
-		nats.PingInterval(pingEvery),
+		nats.PingInterval(max(pingEvery, cfg.Patience/(pingsMissed+1))),
 		nats.MaxPingsOutstanding(pingsMissed),
 		nats.FlusherTimeout(pingEvery * (pingsMissed + 1)), // a write that does not end would hold up the pings too
 		nats.IgnoreAuthErrorAbort(),                        // a server whose users are being changed is weather

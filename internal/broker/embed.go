@@ -20,7 +20,7 @@ import (
 const (
 	DefaultMaxPayload    = 1 << 20
 	DefaultMaxPending    = 32 << 20         // half of NATS's own: with fifty processes on a machine it is to be paid fifty times
-	DefaultWriteDeadline = 10 * time.Second // NATS's own: a process that is stopped for less is not cut off
+	DefaultWriteDeadline = 30 * time.Second // three times NATS's own: a process that is stopped for less is not cut off
 )
 
 // EmbedConfig says how to run a NATS server in this process. A zero field means its default.

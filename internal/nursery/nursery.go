@@ -32,8 +32,7 @@ type Nursery struct {
 func New() *Nursery {
 	n := &Nursery{births: make(chan func()), alive: map[*exec.Cmd]bool{}}
 	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		runtime.LockOSThread() // for good: the thread ends with this goroutine, its niceness is nobody else's
 		for birth := range n.births {
 			birth()
 		}
@@ -61,6 +60,16 @@ func (n *Nursery) Start(c *exec.Cmd) error {
 	}
 	return <-result
 }
+
+// precedence is how much less nice those are who Precede.
+const precedence = 10
+
+// Precede lets children that are started from now on be served before other processes, where this process may ask for that (Linux, root):
+// for those that measure, or serve many others, on a machine that is meant to be overloaded.
+func (n *Nursery) Precede() { n.births <- func() { setNice(-precedence, false) } }
+
+// Follow takes the precedence that this process may have from children that are started from now on.
+func (n *Nursery) Follow() { n.births <- func() { setNice(0, true) } }
 
 // Wait waits for the end of a child, as c.Wait does.
 func (n *Nursery) Wait(c *exec.Cmd) error {

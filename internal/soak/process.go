@@ -25,7 +25,9 @@ type crew struct {
 }
 
 func newCrew(program, dir string) *crew {
-	return &crew{Nursery: nursery.New(), program: program, dir: dir}
+	c := &crew{Nursery: nursery.New(), program: program, dir: dir}
+	c.Precede() // or else serve, flood, msggen and memlog would each get what one of a hundred workers gets
+	return c
 }
 
 func (n *crew) tear(err error) {

@@ -126,6 +126,7 @@ func (n *Node) embed(cfg *Config) (err error) {
 	}
 	if len(cfg.NATS.URLs) == 0 {
 		cfg.NATS.URLs = []string{n.embedded.URL()}
+		cfg.NATS.Patience = broker.LocalPatience
 		cfg.NATS.User, cfg.NATS.Password = e.User, e.Password
 		if cfg.NATS.TLS, err = towards(e.TLS); err != nil {
 			n.shut()

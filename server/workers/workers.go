@@ -104,6 +104,7 @@ func Start(ctx context.Context, cfg Config) (*Family, error) {
 		return nil, err
 	}
 	f.nursery = nursery.New()
+	f.nursery.Follow() // all of them wait for us
 	first := make(chan error, cfg.N)
 	for _, w := range f.workers {
 		f.lives.Go(func() { w.live(first) })
