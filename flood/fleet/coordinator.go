@@ -154,6 +154,7 @@ func (c *coordinator) connect(ctx context.Context) (end func(), err error) {
 		}
 		stop = server.Close
 		to.URLs, to.User, to.Password = []string{server.URL()}, embed.User, embed.Password
+		to.Patience = broker.LocalPatience
 	}
 	if c.nc, err = dial(ctx, to); err != nil {
 		stop()

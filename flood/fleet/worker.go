@@ -71,6 +71,9 @@ func Join(ctx context.Context, cfg JoinConfig) (flood.Result, error) {
 	if err != nil {
 		return flood.Result{}, fmt.Errorf("fleet: %w", err)
 	}
+	if cfg.Token != "" {
+		cfg.Connect.Patience = broker.LocalPatience
+	}
 	nc, err := dial(ctx, cfg.Connect)
 	if errors.Is(err, broker.ErrDisconnected) && ctx.Err() == nil {
 		err = fmt.Errorf("%w; start 'cometctl flood --machines N' before its workers, or correct the address", err)
@@ -216,13 +219,15 @@ func (w *worker) beat() (o orders, answered bool, err error) {
 }
 
 // patience is how long the coordinator may be silent. The end of a local worker's stdin tells of the coordinator's, whatever the
-// load of the machine; if it cannot answer it is not gone yet.
+// load of the machine; if it cannot answer it is not gone, and with fifty of us on two cores that may take long.
 func (w *worker) patience() time.Duration {
-	if w.cfg.Token != "" {
-		return 6 * Silence
+	if w.local() {
+		return broker.LocalPatience
 	}
 	return Silence
 }
+
+func (w *worker) local() bool { return w.cfg.Token != "" }
 
 // obey does what the coordinator wants, and reports whether it wants to know at once.
 func (w *worker) obey(ctx context.Context, o orders) bool {

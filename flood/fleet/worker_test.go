@@ -175,8 +175,8 @@ func TestCoordinatorGone(t *testing.T) {
 	if _, _, err := w.beat(); err != nil {
 		t.Errorf("a local worker after 6 s: %v", err)
 	}
-	w.heard = time.Now().Add(-6*Silence - time.Second)
+	w.heard = time.Now().Add(-broker.LocalPatience - time.Second)
 	if _, _, err := w.beat(); !errors.Is(err, ErrGone) {
-		t.Errorf("a local worker after 31 s: %v", err)
+		t.Errorf("a local worker after 121 s: %v", err)
 	}
 }
