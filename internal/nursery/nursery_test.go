@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestMain makes the test binary the children: "lullaby" sleeps until it is interrupted, "mother" starts one of those.
+// TestMain makes the test binary the children: "lullaby" sleeps until it is interrupted, "mother" starts one of those, "babble" prints and ends.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 			fmt.Println("asleep")
 			<-stop
 			os.Exit(7)
+		case "babble":
+			fmt.Fprint(os.Stdout, "one\nhalf")
+			fmt.Fprint(os.Stderr, "oh dear\n{\"n\":1}\nthe end\n")
+			os.Exit(3)
 		case "mother":
 			c := exec.Command(os.Args[0], "lullaby")
 			c.Stdout = os.Stdout

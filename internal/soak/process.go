@@ -1,8 +1,6 @@
 package soak
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -58,43 +56,21 @@ func (c *child) kill()            { c.cmd.Process.Kill() }
 // (stderr) in the folder, and as events to the conductor.
 func (n *crew) start(name string, args []string, events chan<- event) (process, error) {
 	c := &child{cmd: exec.Command(n.program, args...)}
-	out, err := c.cmd.StdoutPipe()
+	out, errs, err := n.files(name)
 	if err != nil {
 		return nil, err
 	}
-	errs, err := c.cmd.StderrPipe()
+	err = n.Listen(c.cmd, nursery.Listener{Out: out, Err: errs, Torn: n.tear,
+		Line: func(line []byte, stderr bool) { events <- event{name: name, line: line, stderr: stderr} },
+		Ended: func(s *os.ProcessState, last []string) {
+			events <- event{name: name, ended: true, exit: s.String(), code: s.ExitCode(), words: last}
+		}})
+	if errors.Is(err, nursery.ErrClosed) {
+		err = ErrInterrupted
+	}
 	if err != nil {
 		return nil, err
 	}
-	outFile, errFile, err := n.files(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := n.Start(c.cmd); err != nil {
-		outFile.Close()
-		errFile.Close()
-		if errors.Is(err, nursery.ErrClosed) {
-			err = ErrInterrupted
-		}
-		return nil, err
-	}
-	last := &nursery.Tail{}
-	var pumps sync.WaitGroup
-	pumps.Go(func() {
-		n.pump(out, outFile, func(line []byte) { events <- event{name: name, line: line} })
-	})
-	pumps.Go(func() {
-		n.pump(errs, errFile, func(line []byte) {
-			last.Add(line)
-			events <- event{name: name, line: line, stderr: true}
-		})
-	})
-	go func() {
-		pumps.Wait() // before Wait, which closes the pipes
-		n.Wait(c.cmd)
-		state := c.cmd.ProcessState
-		events <- event{name: name, ended: true, exit: state.String(), code: state.ExitCode(), words: last.Lines()}
-	}()
 	return c, nil
 }
 
@@ -119,22 +95,3 @@ type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 func (discard) Close() error                { return nil }
-
-// pump copies r to w and hands each line to say, which may keep it. A full disk must
-// not stop the piece: its pipe is read to the end whatever becomes of the copy.
-func (n *crew) pump(r io.Reader, w io.WriteCloser, say func(line []byte)) {
-	defer w.Close()
-	lines := bufio.NewReader(r)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if len(line) > 0 {
-			if _, err := w.Write(line); err != nil {
-				n.tear(err)
-			}
-			say(bytes.TrimRight(line, "\r\n"))
-		}
-		if err != nil {
-			return
-		}
-	}
-}

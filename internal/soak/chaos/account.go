@@ -163,38 +163,6 @@ func within(b *timing.Buckets, slot span) (n int64) {
 	return n
 }
 
-// windows lays what was sent beside what was received, by due time. Neighbouring steps of one cause become one window, as do those with a gap
-// of less than mergeGap between them. A step with more received than sent is a window with a negative count. Where messages are known by number only, everything that is missing is one
-// window.
-func windows(f facts, missing int64) []report.Window {
-	out := []report.Window{}
-	if f.received == nil {
-		return out
-	}
-	if f.untimed {
-		if missing != 0 {
-			out = append(out, report.Window{From: f.slot.from, To: f.slot.to, Missing: missing, Cause: report.Unexplained})
-		}
-		return out
-	}
-	step := f.received.Step()
-	for from, n := range balance(f) {
-		w := report.Window{From: from, To: from + int64(step), Missing: n, Cause: report.Unexplained}
-		if f.cover.overlaps(from, step) {
-			w.Cause = f.cause
-		}
-		if k := len(out) - 1; k >= 0 && out[k].Cause == w.Cause && (out[k].Missing < 0) == (n < 0) && from-out[k].To <= int64(mergeGap) {
-			out[k].To, out[k].Missing = w.To, out[k].Missing+n
-			continue
-		}
-		out = append(out, w)
-	}
-	return out
-}
-
-// mergeGap is how long a time without a loss may be between two that are told as one. A fault at random ids does not hit in every step.
-const mergeGap = 500 * time.Millisecond
-
 // coverOf returns the due times of the messages that a slot's fault may have cost. Those that were due shortly before it may still have been on
 // their way, or their generator late with them; those that were due once everything was whole must arrive.
 func coverOf(s report.Slot, f facts) span {

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -110,71 +109,31 @@ func (c *child) resume() error    { return resume(c.cmd.Process) }
 func (m *machine) start(number int, name string, site int, args []string, events chan<- event) (process, error) {
 	line := m.place.command(site, m.program, args)
 	c := &child{cmd: exec.Command(line[0], line[1:]...)}
-	out, err := c.cmd.StdoutPipe()
+	out, err := m.open(name + ".json")
 	if err != nil {
 		return nil, err
 	}
-	errs, err := c.cmd.StderrPipe()
+	errs, err := m.open(name + ".log")
+	if err != nil {
+		out.Close()
+		return nil, err
+	}
+	err = m.Listen(c.cmd, nursery.Listener{Out: out, Err: errs, Torn: m.tear,
+		Line: func(line []byte, stderr bool) { events <- event{number: number, line: line, stderr: stderr} },
+		Ended: func(s *os.ProcessState, last []string) {
+			events <- event{number: number, ended: true, exit: s.String(), code: s.ExitCode(), words: last}
+		}})
+	if errors.Is(err, nursery.ErrClosed) {
+		err = soak.ErrInterrupted
+	}
 	if err != nil {
 		return nil, err
 	}
-	outFile, err := m.open(name + ".json")
-	if err != nil {
-		return nil, err
-	}
-	errFile, err := m.open(name + ".log")
-	if err == nil {
-		err = m.Start(c.cmd)
-	}
-	if err != nil {
-		outFile.Close()
-		errFile.Close()
-		if errors.Is(err, nursery.ErrClosed) {
-			err = soak.ErrInterrupted
-		}
-		return nil, err
-	}
-	last := &nursery.Tail{}
-	var pumps sync.WaitGroup
-	pumps.Go(func() {
-		m.pump(out, outFile, func(line []byte) { events <- event{number: number, line: line} })
-	})
-	pumps.Go(func() {
-		m.pump(errs, errFile, func(line []byte) {
-			last.Add(line)
-			events <- event{number: number, line: line, stderr: true}
-		})
-	})
-	go func() {
-		pumps.Wait() // before Wait, which closes the pipes
-		m.Wait(c.cmd)
-		state := c.cmd.ProcessState
-		events <- event{number: number, ended: true, exit: state.String(), code: state.ExitCode(), words: last.Lines()}
-	}()
 	return c, nil
 }
 
 func (m *machine) open(name string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(m.dir, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
-}
-
-// pump copies r to w and hands each line to say, which may keep it. A full disk must not stop the piece: its pipe is read to the end whatever
-// becomes of the copy.
-func (m *machine) pump(r io.Reader, w io.WriteCloser, say func(line []byte)) {
-	defer w.Close()
-	lines := bufio.NewReader(r)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if len(line) > 0 {
-			if _, err := w.Write(line); err != nil {
-				m.tear(err)
-			}
-			say(bytes.TrimRight(line, "\r\n"))
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 func (m *machine) tear(err error) {
