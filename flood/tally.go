@@ -93,9 +93,15 @@ func (t *Tally) Result(asked int) Result {
 
 // Progress is how a run with so many targets, which has counted t, is getting on.
 func (t *Tally) Progress(asked int, phase Phase) Progress {
+	p := t.Counts(asked, phase)
+	p.Latency = t.latency.Percentiles()
+	return p
+}
+
+// Counts is Progress without its Latency, which costs more than all the rest.
+func (t *Tally) Counts(asked int, phase Phase) Progress {
 	p := Progress{Asked: asked, Open: t.open, Phase: phase,
-		Chunks: t.chunks, Messages: t.messages, Duplicated: t.duplicated, Reconnects: t.reconnects,
-		Bytes: t.bytes, Latency: t.latency.Percentiles()}
+		Chunks: t.chunks, Messages: t.messages, Duplicated: t.duplicated, Reconnects: t.reconnects, Bytes: t.bytes}
 	p.Failed, _ = byWord(t.failed)
 	p.ClosedEarly, _ = byWord(t.closed)
 	return p

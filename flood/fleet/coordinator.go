@@ -156,7 +156,7 @@ func (c *coordinator) connect(ctx context.Context) (end func(), err error) {
 		to.URLs, to.User, to.Password = []string{server.URL()}, embed.User, embed.Password
 		to.Patience = broker.LocalPatience
 	}
-	if c.nc, err = dial(ctx, to); err != nil {
+	if c.nc, err = dial(ctx, to, dialPatience); err != nil {
 		stop()
 		return nil, err
 	}
@@ -329,7 +329,8 @@ func (c *coordinator) share() {
 		return
 	}
 	f := c.cfg.Flood
-	p := plan{Header: c.cfg.Header, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Reconnect: f.Reconnect, ByDue: f.ByDue}
+	p := plan{Header: c.cfg.Header, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Reconnect: f.Reconnect, ByDue: f.ByDue,
+		Every: min(beatEvery*time.Duration(1+(len(c.members)-1)/beatMost), beatLast)}
 	if f.InFlight <= 0 && f.Pace.Unlimited() {
 		p.InFlight = flood.DefaultInFlight
 	}

@@ -268,7 +268,7 @@ func TestSilence(t *testing.T) {
 		t.Errorf("too early: %q", *said)
 	}
 	c.listen(heard.Add(Silence + 1))
-	if m := c.members[1]; !m.gone || m.row.Ended != "nothing was heard of it for 5s" || m.row.Failed != 4 || c.members[0].gone || !strings.Contains(*said, "worker m1 () has died") {
+	if m := c.members[1]; !m.gone || m.row.Ended != "nothing was heard of it for 15s" || m.row.Failed != 4 || c.members[0].gone || !strings.Contains(*said, "worker m1 () has died") {
 		t.Errorf("%+v, %q", m, *said)
 	}
 	// Who was given up, and is heard again, has no part any more.

@@ -8,10 +8,10 @@
 //     begin together, sums up what they count, tells them to stop, and says so when one dies. It opens no connection itself.
 //     It starts the local workers (local.go).
 //   - A worker (worker.go) is a flood.Flood and a voice: it says hello, measures how its clock differs from the coordinator's
-//     (clock.go), fetches its share, and then reports once a second, which is also how it hears what to do.
+//     (clock.go), fetches its share, and then reports every second or so, which is also how it hears what to do.
 //
 // Their messages are in message.go, with all that one side checks of what the other says. Every exchange is a request of the
-// worker's: it asks again when an answer is lost, and a coordinator that does not answer for Silence is gone. The only
+// worker's: it asks again when an answer is lost, and a coordinator elsewhere that does not answer for Silence is gone. The only
 // thing that the coordinator says unasked is "ask now", so that nobody waits for a second to pass.
 //
 // A worker trusts the coordinator with nothing but a share of targets: what is done with this machine (whether targets may be
@@ -31,11 +31,17 @@ import (
 	"cometctl/internal/rlimit"
 )
 
-// Silence is how long either side waits for a sign of life before it takes the other for dead.
-const Silence = 5 * time.Second
+// Silence is how long either side waits for a sign of life before it takes the other for dead, where they are on different machines. On
+// one machine the end of a process is seen, and silence tells of too much work only.
+const Silence = 15 * time.Second
 
-// beatEvery is how often a worker reports.
-const beatEvery = time.Second
+// How often a worker reports: once a second, and less often where there are so many that the coordinator would have no time
+// for anything else.
+const (
+	beatEvery = time.Second
+	beatMost  = 25 // workers that beat once a second
+	beatLast  = 5 * time.Second
+)
 
 // Died is the cause under which connections are counted that a worker's death has ended, in flood.Result's ClosedBy, and those
 // that it had not tried yet, in FailedBy.
@@ -78,7 +84,7 @@ type Result struct {
 	Workers []Worker `json:"workers"`
 }
 
-// Progress is a flood's progress, and who has which part in it. What a worker has counted is up to a second old.
+// Progress is a flood's progress, and who has which part in it. What a worker has counted is up to some seconds old.
 type Progress struct {
 	flood.Progress
 	Workers []Worker `json:"workers"`

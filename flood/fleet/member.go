@@ -70,7 +70,7 @@ func (m *member) take(tally []byte, scratch *flood.Tally) error {
 
 // look makes the row show what t has counted.
 func (m *member) look(t *flood.Tally) {
-	p := t.Progress(m.row.Asked, m.phase)
+	p := t.Counts(m.row.Asked, m.phase)
 	m.row.Open, m.row.Failed, m.row.ClosedEarly = p.Open, p.Failed, p.ClosedEarly
 	m.row.Reconnects, m.row.Messages = p.Reconnects, p.Messages
 }

@@ -148,16 +148,17 @@ type plan struct {
 	ConnectTimeout time.Duration `json:"connect_timeout_ns"`
 	Reconnect      time.Duration `json:"reconnect_ns,omitzero"`
 	ByDue          time.Duration `json:"by_due_ns,omitzero"`
+	Every          time.Duration `json:"beat_ns"` // between two beats
 }
 
 // config is the plan as flood takes it, still without its targets.
 func (p *plan) config() (cfg flood.Config, header flood.Header, err error) {
 	if p.Targets < 1 || p.Targets > maxTargets || len(p.Header) > maxHeader || len(p.Turns) > maxTurns || p.InFlight < 0 ||
-		p.ConnectTimeout <= 0 || p.Reconnect < 0 || p.ByDue < 0 {
+		p.ConnectTimeout <= 0 || p.Reconnect < 0 || p.ByDue < 0 || p.Every < beatEvery || p.Every > beatLast {
 		return cfg, header, errMessage
 	}
 	cfg = flood.Config{Rotation: p.Rotation, Turns: p.Turns, InFlight: p.InFlight, ConnectTimeout: p.ConnectTimeout,
-		Reconnect: p.Reconnect, ByDue: p.ByDue, Every: beatEvery}
+		Reconnect: p.Reconnect, ByDue: p.ByDue, Every: p.Every}
 	if cfg.Pace, err = pace.Parse(p.Pace); err != nil {
 		return cfg, header, err
 	}
@@ -176,7 +177,7 @@ const (
 	over    state = "over" // its connections are closed; Tally is the last
 )
 
-// beat is what a worker says once a second, and whenever there is news.
+// beat is what a worker says every second or so, and whenever there is news.
 type beat struct {
 	Worker int         `json:"worker"`
 	State  state       `json:"state"`

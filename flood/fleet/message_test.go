@@ -47,8 +47,9 @@ func TestMessagesRefused(t *testing.T) {
 			}
 			_, _, err := p.config()
 			return err
-		}, []string{`{}`, `{"targets":1}`, `{"targets":1,"connect_timeout_ns":1,"pace":"fast"}`, `{"targets":1,"connect_timeout_ns":1,"pace":"1/s","header":["x"]}`,
-			`{"targets":1,"connect_timeout_ns":1,"pace":"1/s","by_due_ns":-1}`, `{"targets":268435456,"connect_timeout_ns":1,"pace":"1/s"}`}},
+		}, []string{`{}`, `{"targets":1}`, `{"targets":1,"connect_timeout_ns":1,"pace":"1/s"}`, `{"targets":1,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"fast"}`,
+			`{"targets":1,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"1/s","header":["x"]}`, `{"targets":1,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"1/s","by_due_ns":-1}`,
+			`{"targets":268435456,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"1/s"}`}},
 	} {
 		for _, b := range c.bad {
 			if c.parse([]byte(b)) == nil {
@@ -65,7 +66,7 @@ func TestMessagesRefused(t *testing.T) {
 func TestPlanSurvives(t *testing.T) {
 	for _, rate := range []pace.Rate{{}, pace.Every(10 * time.Millisecond), {Events: 5, Per: 2 * time.Second}, {Events: 1e6, Per: time.Second}} {
 		in := plan{Targets: 7, Rotation: 1 << 40, Header: []string{"TE: chunked"}, Pace: rate.String(), Turns: flood.Turns{{Every: 3}},
-			InFlight: 4, ConnectTimeout: time.Second, Reconnect: time.Minute, ByDue: time.Hour}
+			InFlight: 4, ConnectTimeout: time.Second, Reconnect: time.Minute, ByDue: time.Hour, Every: 2 * beatEvery}
 		var out plan
 		if err := json.Unmarshal(text(t, in), &out); err != nil || fmt.Sprint(out) != fmt.Sprint(in) {
 			t.Fatalf("%+v, %v; want %+v", out, err, in)
@@ -143,7 +144,7 @@ func TestMeasure(t *testing.T) {
 // No message that comes over the wire may do more than be refused.
 func FuzzMessages(f *testing.F) {
 	for kind, seed := range []string{`{"v":1,"name":"a","room":5}`, `{"v":1,"run":"abc","worker":2}`, `{"worker":1,"state":"running","phase":"hold","tally":"AQ==","due":{"seq":1,"at":[5],"n":[6]}}`,
-		`{"plan":{"targets":3,"pace":"5/s","turns":[{"from":0,"event":1,"every":2}],"connect_timeout_ns":5},"start_ns":7}`, "7\nhttp://127.0.0.1/{1..2}\n", `{"urls":["a"],"token":"b"}`, `"noon"`} {
+		`{"plan":{"targets":3,"pace":"5/s","beat_ns":1000000000,"turns":[{"from":0,"event":1,"every":2}],"connect_timeout_ns":5},"start_ns":7}`, "7\nhttp://127.0.0.1/{1..2}\n", `{"urls":["a"],"token":"b"}`, `"noon"`} {
 		f.Add(byte(kind), []byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {

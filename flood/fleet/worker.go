@@ -48,6 +48,7 @@ type worker struct {
 	wake  chan *nats.Msg // the coordinator has news
 	heard time.Time      // when it last answered
 	said  time.Time      // when it was last asked
+	every time.Duration  // between two beats while the flood runs
 
 	state  state
 	flood  *flood.Flood
@@ -74,7 +75,7 @@ func Join(ctx context.Context, cfg JoinConfig) (flood.Result, error) {
 	if cfg.Token != "" {
 		cfg.Connect.Patience = broker.LocalPatience
 	}
-	nc, err := dial(ctx, cfg.Connect)
+	nc, err := dial(ctx, cfg.Connect, cmp.Or(cfg.Connect.Patience, dialPatience))
 	if errors.Is(err, broker.ErrDisconnected) && ctx.Err() == nil {
 		err = fmt.Errorf("%w; start 'cometctl flood --machines N' before its workers, or correct the address", err)
 	}
@@ -82,7 +83,7 @@ func Join(ctx context.Context, cfg JoinConfig) (flood.Result, error) {
 		return flood.Result{}, err
 	}
 	defer nc.Close()
-	w := &worker{cfg: cfg, nc: nc, room: room(limit), state: waiting, cancel: func() {}, done: make(chan struct{}), voice: newVoice()}
+	w := &worker{cfg: cfg, nc: nc, room: room(limit), heard: time.Now(), state: waiting, cancel: func() {}, done: make(chan struct{}), voice: newVoice()}
 	if err := w.join(ctx); err != nil {
 		return flood.Result{}, err
 	}
@@ -90,16 +91,16 @@ func Join(ctx context.Context, cfg JoinConfig) (flood.Result, error) {
 	return w.result, err
 }
 
-// dialPatience is how long a NATS may take to be there.
+// dialPatience is how long a NATS may take to be there, but for a local worker: the coordinator, and all others, may be busy.
 const dialPatience = 2 * time.Second
 
-func dial(ctx context.Context, cfg broker.ConnectConfig) (*nats.Conn, error) {
+func dial(ctx context.Context, cfg broker.ConnectConfig, patience time.Duration) (*nats.Conn, error) {
 	cfg.Name = cmp.Or(cfg.Name, "cometctl flood")
 	nc, err := broker.Connect(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, dialPatience, fmt.Errorf("nobody answers within %v", dialPatience))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nobody answers within %v", patience))
 	defer cancel()
 	if err := broker.Await(ctx, nc, slog.New(slog.DiscardHandler)); err != nil {
 		nc.Close()
@@ -135,8 +136,11 @@ func (w *worker) join(ctx context.Context) (err error) {
 	return nil
 }
 
-// greet makes a request of a coordinator that may not be there.
+// greet makes a request of a coordinator that may not be there. A local worker's is.
 func (w *worker) greet(ctx context.Context, subject string, what any) ([]byte, error) {
+	if w.local() {
+		return w.insist(ctx, subject, what)
+	}
 	answer, err := w.request(ctx, subject, what)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -149,12 +153,46 @@ func (w *worker) greet(ctx context.Context, subject string, what any) ([]byte, e
 	return answer, nil
 }
 
+// insistEvery is the pause between two requests of which the first had no answer.
+const insistEvery = 250 * time.Millisecond
+
+// insist repeats a request until there is an answer, or the coordinator is gone.
+func (w *worker) insist(ctx context.Context, subject string, what any) ([]byte, error) {
+	for {
+		answer, err := w.request(ctx, subject, what)
+		if err == nil {
+			w.heard = time.Now()
+			return answer, nil
+		}
+		if err := w.silent(err); err != nil {
+			return nil, err
+		}
+		select {
+		case <-time.After(insistEvery):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// silent returns ErrGone where a request that failed was one too many.
+func (w *worker) silent(err error) error {
+	if silent := time.Since(w.heard); silent > w.patience() {
+		return fmt.Errorf("%w: it has not answered for %v (%w)", ErrGone, silent.Round(time.Second), err)
+	}
+	return nil
+}
+
 func (w *worker) request(ctx context.Context, subject string, what any) ([]byte, error) {
 	text, err := json.Marshal(what)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	timeout := requestTimeout
+	if w.local() { // a busy coordinator gets no less busy by being asked twice
+		timeout *= 10
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	msg, err := w.nc.RequestWithContext(ctx, subject, text)
 	if err != nil {
@@ -200,10 +238,7 @@ func (w *worker) beat() (o orders, answered bool, err error) {
 	w.said = time.Now()
 	answer, err := w.request(context.Background(), beatSubject(w.run), b)
 	if err != nil {
-		if silent := time.Since(w.heard); silent > w.patience() {
-			return o, false, fmt.Errorf("%w: it has not answered for %v (%w)", ErrGone, silent.Round(time.Second), err)
-		}
-		return o, false, nil
+		return o, false, w.silent(err)
 	}
 	if o, err = parseOrders(answer); err != nil {
 		return o, false, err
@@ -260,7 +295,7 @@ func (w *worker) load(ctx context.Context, p *plan) error {
 		return fmt.Errorf("fleet: a share of %d targets, and descriptors for %d", p.Targets, w.room)
 	}
 	in := &pieces{targets: p.Targets, fetch: func(from int) ([]byte, error) {
-		return w.request(ctx, shareSubject(w.run), wanted{Worker: w.index, From: from})
+		return w.insist(ctx, shareSubject(w.run), wanted{Worker: w.index, From: from})
 	}}
 	if cfg.Targets, err = flood.ReadTargets("the share", in, p.Targets, flood.Rules{AllowRemote: w.cfg.AllowRemote, Header: header}); err != nil {
 		return err
@@ -269,7 +304,7 @@ func (w *worker) load(ctx context.Context, p *plan) error {
 		return fmt.Errorf("fleet: a share of %d targets, of which %d came", p.Targets, cfg.Targets.Len())
 	}
 	cfg.Sources, cfg.Engine, cfg.Loops, cfg.Watch, cfg.Log = w.cfg.Sources, w.cfg.Engine, w.cfg.Loops, w.cfg.Watch, w.cfg.Log
-	cfg.ClockOffset, cfg.Tally = w.clock.offset, w.voice.note
+	cfg.ClockOffset, cfg.Tally, w.every = w.clock.offset, w.voice.note, p.Every
 	if w.flood, err = flood.New(cfg); err != nil {
 		return err
 	}
@@ -311,7 +346,7 @@ func (w *worker) rest(ctx context.Context, tick <-chan time.Time, interrupted *b
 		case <-w.wake:
 		case <-w.voice.news:
 		case <-tick:
-			if w.state == running && time.Since(w.said) < 3*beatEvery/2 {
+			if w.state == running && time.Since(w.said) < 3*w.every/2 {
 				continue // its voice comes as often
 			}
 		case <-done:

@@ -72,15 +72,15 @@ func TestJoinRefused(t *testing.T) {
 		{"given up", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: welcomed, beatSubject("r1"): beats(orders{Stop: true})}, ErrRefused, "given up before it began"},
 		{"bad plan", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: welcomed, beatSubject("r1"): beats(orders{Plan: &plan{Targets: -1}})}, errMessage, ""},
 		{"too large a share", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: welcomed,
-			beatSubject("r1"): beats(orders{Plan: &plan{Targets: maxTargets, Pace: "0", ConnectTimeout: time.Second}})}, nil, "a share of 268435455 targets, and descriptors for"},
+			beatSubject("r1"): beats(orders{Plan: &plan{Targets: maxTargets, Pace: "0", ConnectTimeout: time.Second, Every: beatEvery}})}, nil, "a share of 268435455 targets, and descriptors for"},
 		{"more than was said", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: welcomed,
-			beatSubject("r1"):  beats(orders{Plan: &plan{Targets: 2, Pace: "0", ConnectTimeout: time.Second}}),
+			beatSubject("r1"):  beats(orders{Plan: &plan{Targets: 2, Pace: "0", ConnectTimeout: time.Second, Every: beatEvery}}),
 			shareSubject("r1"): beats([]byte("2\nhttp://127.0.0.1:1/{1..3}\n"))}, nil, "makes more than 2 targets"},
 		{"less than was said", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: welcomed,
-			beatSubject("r1"):  beats(orders{Plan: &plan{Targets: 2, Pace: "0", ConnectTimeout: time.Second}}),
+			beatSubject("r1"):  beats(orders{Plan: &plan{Targets: 2, Pace: "0", ConnectTimeout: time.Second, Every: beatEvery}}),
 			shareSubject("r1"): beats([]byte("2\nhttp://127.0.0.1:1/\n"))}, nil, "a share of 2 targets, of which 1 came"},
 		{"remote", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: welcomed,
-			beatSubject("r1"):  beats(orders{Plan: &plan{Targets: 1, Pace: "0", ConnectTimeout: time.Second}}),
+			beatSubject("r1"):  beats(orders{Plan: &plan{Targets: 1, Pace: "0", ConnectTimeout: time.Second, Every: beatEvery}}),
 			shareSubject("r1"): beats([]byte("1\nhttp://192.0.2.1/\n"))}, nil, "needs --allow-remote"},
 	} {
 		r, err := Join(t.Context(), JoinConfig{Connect: host(t, c.do)})
@@ -115,7 +115,7 @@ func TestJoin(t *testing.T) {
 		last, beats = b, beats+1
 		switch b.State {
 		case waiting:
-			return orders{Plan: &plan{Targets: 4, Pace: "0", ConnectTimeout: time.Second, InFlight: 2, Rotation: 9}}
+			return orders{Plan: &plan{Targets: 4, Pace: "0", ConnectTimeout: time.Second, Every: beatEvery, InFlight: 2, Rotation: 9}}
 		case ready:
 			return orders{Start: began.Add(ahead).UnixNano()}
 		}
@@ -146,7 +146,7 @@ func TestJoinInterrupted(t *testing.T) {
 			last, _ = parseBeat(m.Data)
 			switch {
 			case last.State == waiting:
-				return orders{Plan: &plan{Targets: 1, Pace: "0", ConnectTimeout: time.Second}}
+				return orders{Plan: &plan{Targets: 1, Pace: "0", ConnectTimeout: time.Second, Every: beatEvery}}
 			case last.State == ready:
 				return orders{Start: time.Now().UnixNano()}
 			case last.Phase == flood.Hold:
@@ -169,11 +169,11 @@ func TestCoordinatorGone(t *testing.T) {
 	}
 	w.heard = time.Now().Add(-Silence - time.Second)
 	if _, _, err := w.beat(); !errors.Is(err, ErrGone) {
-		t.Errorf("after 6 s: %v", err)
+		t.Errorf("after 16 s: %v", err)
 	}
 	w.cfg.Token = "local"
 	if _, _, err := w.beat(); err != nil {
-		t.Errorf("a local worker after 6 s: %v", err)
+		t.Errorf("a local worker after 16 s: %v", err)
 	}
 	w.heard = time.Now().Add(-broker.LocalPatience - time.Second)
 	if _, _, err := w.beat(); !errors.Is(err, ErrGone) {

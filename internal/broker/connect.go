@@ -139,12 +139,13 @@ func (d dialer) Dial(network, address string) (net.Conn, error) { return d(netwo
 // NoResponders tells NATS's word that nobody wanted a message (ADR-4 of nats-architecture-and-design) from a message.
 func NoResponders(m *nats.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status") == "503" }
 
-// unreachable tells an error that may pass from one that will not.
+// unreachable tells an error that may pass from one that will not. That a server heard too late who we are says that a machine is
+// busy, and nothing about who we are.
 func unreachable(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError
 	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) ||
-		errors.As(err, &op) || errors.As(err, &dns)
+		errors.As(err, &op) || errors.As(err, &dns) || strings.Contains(strings.ToLower(err.Error()), "authentication timeout")
 }
 
 func credentials(err error) bool {

@@ -1,8 +1,11 @@
 package broker_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -75,4 +78,36 @@ func TestOrder(t *testing.T) {
 		t.Errorf("the second of two: %v", err)
 	}
 	nc.Close()
+}
+
+// A server on a busy machine that hears too late who we are is asked again: that is no wrong configuration.
+func TestToldTooLate(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	asked := make(chan bool, 100)
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(c, "INFO {\"server_id\":\"x\",\"proto\":1,\"headers\":true,\"auth_required\":true,\"max_payload\":1048576}\r\n")
+			for in := bufio.NewScanner(c); in.Scan() && in.Text() != "PING"; {
+			}
+			fmt.Fprintf(c, "-ERR 'Authentication Timeout'\r\n")
+			c.Close()
+			asked <- true
+		}
+	}()
+	nc, err := broker.Connect(broker.ConnectConfig{URLs: []string{"nats://" + ln.Addr().String()}, User: "anna", Password: "secret", Retry: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for range 3 {
+		<-asked
+	}
 }

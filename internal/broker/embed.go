@@ -23,6 +23,9 @@ const (
 	DefaultWriteDeadline = 30 * time.Second // three times NATS's own: a process that is stopped for less is not cut off
 )
 
+// authTimeout is how long a client may take to say who it is: ten times NATS's own, for a machine on which fifty of them begin at once.
+const authTimeout = 20 * time.Second
+
 // EmbedConfig says how to run a NATS server in this process. A zero field means its default.
 type EmbedConfig struct {
 	Listen   string      // for clients, host:port; default 127.0.0.1:4222, port 0 takes any
@@ -108,6 +111,7 @@ func (cfg *EmbedConfig) options() (*server.Options, error) {
 	opts := &server.Options{
 		ServerName: cfg.Name, Username: cfg.User, Password: cfg.Password,
 		MaxPayload: int32(cfg.MaxPayload), MaxPending: cfg.MaxPending, WriteDeadline: cfg.WriteDeadline,
+		AuthTimeout:    authTimeout.Seconds(),
 		NoSigs:         true, // signals are the program's
 		NoSublistCache: true, // it keeps the latest thousand subjects; ours are a million, in no order
 	}
