@@ -61,6 +61,10 @@ type exit struct {
 	how string
 }
 
+// leastInFlight is how many handshakes each worker has under way where nobody asked for a number. With two of them it would be woken
+// for each, and so would the server's processes: five times the processor time of a crowd that comes together.
+const leastInFlight = 16
+
 // startAhead is how long before the start everybody is told when it is.
 const startAhead = 250 * time.Millisecond
 
@@ -331,11 +335,12 @@ func (c *coordinator) share() {
 	f := c.cfg.Flood
 	p := plan{Header: c.cfg.Header, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Reconnect: f.Reconnect, ByDue: f.ByDue,
 		Every: min(beatEvery*time.Duration(1+(len(c.members)-1)/beatMost), beatLast)}
+	least := 1
 	if f.InFlight <= 0 && f.Pace.Unlimited() {
-		p.InFlight = flood.DefaultInFlight
+		p.InFlight, least = flood.DefaultInFlight, leastInFlight
 	}
 	if p.InFlight > 0 {
-		p.InFlight = max(p.InFlight/len(c.members), 2)
+		p.InFlight = max(p.InFlight/len(c.members), least)
 	}
 	for i, m := range c.members {
 		m.give(t, shares[i], p)

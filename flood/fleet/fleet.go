@@ -61,8 +61,8 @@ var (
 
 // Config says what a fleet is to do. Flood, and Workers or Machines, are all that is needed.
 type Config struct {
-	// Flood is what one flood would be told. InFlight bounds the handshakes of all workers together, each may have two at
-	// least. What is a worker's own (Sources, Engine, Loops), or is for this package to set (Turns, Start, ClockOffset, Watch,
+	// Flood is what one flood would be told. InFlight bounds the handshakes of all workers together; each may have one, and
+	// where it is 0 some 16. What is a worker's own (Sources, Engine, Loops), or is for this package to set (Turns, Start, ClockOffset, Watch,
 	// Tally), is not looked at.
 	Flood    flood.Config
 	Header   []string // of each request, as flood.ParseHeader reads it

@@ -163,7 +163,7 @@ func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
 	}
 	r := &Router{cfg: cfg, nc: nc, nonce: nonce, prefix: answerPrefix + nonce + ".",
 		in: make(chan *nats.Msg, cfg.Pending), closing: make(chan struct{})}
-	r.changes.wake = make(chan struct{}, 1)
+	r.changes.wake, r.changes.mark = make(chan struct{}, 1), make(chan struct{}, 1)
 	r.waiting.by = map[uint64]chan<- answer{}
 	r.drops.slow = map[*nats.Subscription]bool{}
 	r.local = router.NewWatched(deliver, r.changes.add)
