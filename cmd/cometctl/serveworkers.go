@@ -39,6 +39,7 @@ type workerJob struct {
 	CA, Cert, Key  string // files
 	Ours           bool   // the NATS server is embedded in our parent
 
+	Processors                  int // that it runs on at once
 	Engine                      string
 	Loops, MaxConns, MaxPending int
 	MessageMax                  int
@@ -92,6 +93,7 @@ func inWorkers(ctx context.Context, s streams, cfg *node.Config, n int, nats nat
 	job := workerJob{Verbose: verbose, Creds: nats.creds, CA: nats.ca, Cert: nats.cert, Key: nats.key, User: cfg.NATS.User, Password: cfg.NATS.Password,
 		Engine: of.Engine, Loops: max(1, of.Loops), MaxPending: of.MaxPending, MessageMax: of.MessageMax, SlowPolicy: of.SlowPolicy,
 		HeadTimeout: of.HeadTimeout, DrainTimeout: of.DrainTimeout, Required: of.Required}
+	job.Processors = max(job.Loops, runtime.NumCPU()/n)
 	if cfg.Embed != nil {
 		job.Ours, job.User, job.Password = true, cfg.Embed.User, cfg.Embed.Password
 	}
@@ -133,6 +135,11 @@ func startWorker(s streams, a workers.Assignment) (workers.Worker, error) {
 	var j workerJob
 	if err := json.Unmarshal(a.Config, &j); err != nil {
 		return nil, fmt.Errorf("the parent's orders: %w", err)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		// Its share. Where there are as many workers as processors, Go's way of looking for work on all of them costs a quarter of all that
+		// a worker does, and finds them busy with other workers.
+		runtime.GOMAXPROCS(j.Processors)
 	}
 	level := slog.LevelInfo
 	if j.Verbose {
