@@ -355,3 +355,29 @@ func TestInTurn(t *testing.T) {
 		}
 	}
 }
+
+// TestBrittle: after a write that failed nothing can be read or written, and the reader hears of the writer's reason.
+func TestBrittle(t *testing.T) {
+	ours, theirs := net.Pipe()
+	released := false
+	b := &brittle{Conn: ours, release: func() bool { released = true; return true }}
+	go theirs.Close()
+	reason := func() error { _, err := b.Write([]byte("x")); return err }()
+	if reason == nil || !released {
+		t.Fatalf("write: %v, released %v", reason, released)
+	}
+	if _, err := theirs.Write([]byte("x")); err == nil {
+		t.Error("the other side can still write")
+	}
+	shut, _ := net.Pipe()
+	shut.Close()
+	b.Conn = closedConn{shut}
+	if _, err := b.Read(make([]byte, 1)); !errors.Is(err, reason) {
+		t.Errorf("read: %v, want %v", err, reason)
+	}
+}
+
+// closedConn says what a socket says that was closed here.
+type closedConn struct{ net.Conn }
+
+func (closedConn) Read([]byte) (int, error) { return 0, net.ErrClosed }

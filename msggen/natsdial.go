@@ -2,11 +2,13 @@ package msggen
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"cometctl/internal/broker"
 )
@@ -71,11 +73,22 @@ func (p *natsPublisher) dial(network, addr string) (net.Conn, error) {
 type brittle struct {
 	net.Conn
 	release func() bool
+	cause   atomic.Pointer[error] // what that write said
+}
+
+// Read says why the connection was closed, where it was.
+func (b *brittle) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	if cause := b.cause.Load(); cause != nil && errors.Is(err, net.ErrClosed) {
+		err = *cause
+	}
+	return n, err
 }
 
 func (b *brittle) Write(p []byte) (int, error) {
 	n, err := b.Conn.Write(p)
 	if err != nil {
+		b.cause.CompareAndSwap(nil, &err)
 		b.Close()
 	}
 	return n, err
