@@ -2,10 +2,12 @@ package msggen
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -164,6 +166,45 @@ func TestNATSDenied(t *testing.T) {
 		if !errors.Is(err, ErrIncomplete) || !errors.Is(err, nats.ErrPermissionViolation) || res.Bad != 1 || res.Accepted == 0 || res.Accepted != uint64(len(f.messages())) ||
 			res.Ledger.Sent != res.Accepted || res.Ledger.Forwarded != 0 || res.Run.Elapsed > 10 {
 			t.Errorf("%+v, %+v, %v", res, res.Ledger, err)
+		}
+	})
+}
+
+// A server that NATS names, and nobody here, is dialled under the same rule as those of --to.
+func TestNATSDiscoveredServers(t *testing.T) {
+	for _, allow := range []bool{false, true} {
+		dialled := ""
+		cfg := Config{To: "nats://127.0.0.1:4222", AllowRemote: allow, IDs: 1, Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
+			dialled = addr
+			return nil, errors.New("nobody there")
+		}}
+		r := newRun(t.Context(), cfg)
+		p := &natsPublisher{worker: &worker{run: r}}
+		_, err := p.dial("tcp", "192.0.2.1:4222")
+		if (dialled != "") != allow || err == nil || !allow && !strings.Contains(err.Error(), "--allow-remote") {
+			t.Errorf("allowed %v: dialled %q, %v", allow, dialled, err)
+		}
+		r.stop()
+		r.give(nil)
+	}
+}
+
+// FuzzTargets holds that no target breaks the check, and that what passes it leads to this machine.
+func FuzzTargets(f *testing.F) {
+	for _, seed := range []string{"nats://127.0.0.1:4222,tls://[::1]:1", "nats://a@b@127.0.0.1", "nats://,", "tls://localhost.example.com", "nats://127.0.0.1:1,http://x",
+		"POST http://127.0.0.1/{id}", "NATS://%6cocalhost:1", "nats://127.0.0.1\x00.example.com"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, to string) {
+		c := Config{To: to, IDs: 1}
+		if c.Check() != nil || !isNATS(to) {
+			return
+		}
+		for _, one := range natsURLs(to) {
+			u, err := url.Parse(one)
+			if err != nil || !isLoopback(u.Hostname()) {
+				t.Errorf("%q leads to %q, %v", to, one, err)
+			}
 		}
 	})
 }
