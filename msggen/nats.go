@@ -17,14 +17,17 @@ import (
 )
 
 const (
-	// natsBatch is how many messages share a look at the connection where they leave together.
+	// natsBatch is how many messages share a look at the connection where they leave together, and natsWrite about how many bytes.
 	natsBatch = 256
+	natsWrite = 32 << 10
 
-	// Without a rate, a connection carries natsWindow unconfirmed messages at most, and every natsPiece of them are confirmed. It
-	// bounds what a break leaves unconfirmed, and NATS's words about messages that nobody wanted: the server would take us for a
-	// slow consumer if they piled up.
-	natsWindow = 1 << 17
+	// natsWindow is how many bytes of a connection may be unconfirmed before a further message waits, and natsPiece after how many
+	// a confirmation is asked for. It is what sockets hold without anybody reading at the other end. With more under way there is a
+	// deadlock: nats.go holds its lock while it writes, needs it to read a PONG, and so reads nothing while a write blocks; the
+	// server, which has a word for us about each message that nobody wanted, blocks as well, and reads nothing either.
+	natsWindow = 128 << 10
 	natsPiece  = natsWindow / 4
+	natsBuffer = 2 * natsWindow // of the socket: asked for, as systems begin with less
 
 	// Up to so many messages per second of a worker each leave in a write of their own, at once. Faster ones share writes: they
 	// would be late by waiting for each other.
@@ -33,7 +36,6 @@ const (
 	// How often what was written is confirmed: a break leaves no more than that unconfirmed, and a PING costs next to nothing.
 	natsAge      = 100 * time.Millisecond
 	natsPatience = 8 * time.Second // for the server's PONG
-	natsReports  = 1 << 17         // words of NATS that may wait to be counted, 70 MB of them
 )
 
 // natsPublisher sends a worker's share of the messages to the subjects of their ids. It belongs to the goroutine of work, but for
@@ -65,34 +67,38 @@ type natsPublisher struct {
 
 // acks counts the messages of one connection, the current one: those of connections before it are settled, as confirmed or not.
 type acks struct {
-	mu        sync.Mutex
-	conn      uint64 // its number
-	wrote     uint64
-	confirmed uint64
+	mu   sync.Mutex
+	conn uint64 // its number
+	open load   // written and not confirmed
 }
 
-// write counts n messages that left on a connection.
-func (a *acks) write(conn uint64, n int) {
+// load is messages and their bytes.
+type load struct{ messages, bytes uint64 }
+
+// write counts what left on a connection.
+func (a *acks) write(conn uint64, l load) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if conn != a.conn {
-		a.conn, a.wrote, a.confirmed = conn, 0, 0
+		a.conn, a.open = conn, load{}
 	}
-	a.wrote += uint64(n)
+	a.open.messages += l.messages
+	a.open.bytes += l.bytes
 }
 
-func (a *acks) now() (conn, wrote, open uint64) {
+func (a *acks) now() (conn uint64, open load) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.conn, a.wrote, a.wrote - a.confirmed
+	return a.conn, a.open
 }
 
-// take notes that all of the first n messages of a connection are confirmed.
-func (a *acks) take(conn, n uint64) {
+// take notes that what was open before is confirmed.
+func (a *acks) take(conn uint64, l load) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if conn == a.conn {
-		a.confirmed = n
+		a.open.messages -= l.messages
+		a.open.bytes -= l.bytes
 	}
 }
 
@@ -116,9 +122,7 @@ func newNATSPublisher(w *worker) (sender, error) {
 	}
 	p.listen()
 	if p.reports, err = p.nc.Subscribe(subject.Reply(r.origin, subject.Void)+".*", p.reported); err == nil {
-		if err = p.reports.SetPendingLimits(natsReports, -1); err == nil {
-			err = p.ping()
-		}
+		err = p.ping()
 	}
 	if denied := p.nc.LastError(); err == nil && errors.Is(denied, nats.ErrPermissionViolation) {
 		err = denied
@@ -187,15 +191,17 @@ func (p *natsPublisher) work() {
 	defer p.finish()
 	p.started.Store(true)
 	p.confirm.Go(p.confirmPieces)
+	end := never // of waiting for what the connection does
+	if p.run.unlimited {
+		end = p.run.end
+	}
 	for !p.run.stopping() && !p.over() {
 		switch {
-		case p.run.unlimited && p.ahead():
-			p.wait.listen(p.run.end, p.news, p.run.soft.Done())
+		case p.ahead():
+			p.wait.listen(end, p.news, p.run.soft.Done())
 		case p.send():
-		case p.broke != nil && p.run.unlimited:
-			p.wait.listen(p.run.end, p.news, p.run.soft.Done())
 		case p.broke != nil:
-			p.wait.listen(never, p.news, p.run.soft.Done())
+			p.wait.listen(end, p.news, p.run.soft.Done())
 		default:
 			p.wait.until(p.run.cfg.Rate.Due(p.event(p.next)), never, p.news)
 		}
@@ -207,13 +213,15 @@ func (p *natsPublisher) over() bool {
 	return p.next >= p.share || p.run.unlimited && p.run.elapsed() >= p.run.end
 }
 
-// ahead tells whether too many messages are unconfirmed to go on, and asks for their confirmation.
+// ahead tells whether too much is unconfirmed to go on, and asks for its confirmation. What an earlier connection left
+// unconfirmed stays so.
 func (p *natsPublisher) ahead() bool {
-	_, _, open := p.acks.now()
-	if open >= natsPiece {
-		poke(p.full)
+	conn, open := p.acks.now()
+	if open.bytes < natsPiece || conn != p.connection() {
+		return false
 	}
-	return open >= natsWindow
+	poke(p.full)
+	return open.bytes >= natsWindow
 }
 
 // send sends what is due, up to a batch, and tells whether there was anything.
@@ -226,15 +234,17 @@ func (p *natsPublisher) send() bool {
 		p.begun = now
 	}
 	conn := p.connection()
-	taken, bad := 0, 0
-	for taken < most && p.make(now) {
+	taken, wrote := 0, load{}
+	for taken < most && wrote.bytes < natsWrite && p.make(now) {
 		err := p.nc.PublishRequest(p.subject, p.reply, p.text)
 		if errors.Is(err, nats.ErrMaxPayload) {
 			p.refuse()
-			bad++
 		} else if err != nil {
 			p.broke = err
 			break
+		} else {
+			wrote.messages++
+			wrote.bytes += uint64(len(p.subject) + len(p.reply) + len(p.text) + len("PUB   100\r\n\r\n"))
 		}
 		p.made = false
 		p.next++
@@ -245,7 +255,7 @@ func (p *natsPublisher) send() bool {
 	}
 	p.broke = nil
 	p.last = p.run.elapsed()
-	p.acks.write(conn, taken-bad)
+	p.acks.write(conn, wrote)
 	p.run.sent(p.worker, p.next-uint64(taken), taken)
 	return true
 }
@@ -296,15 +306,15 @@ func (p *natsPublisher) confirmPieces() {
 // confirmAll waits for a PONG behind what was written, and counts that as accepted. Only a PONG of the same connection counts: its
 // PING stood behind those messages and no others were lost between.
 func (p *natsPublisher) confirmAll() {
-	conn, wrote, open := p.acks.now()
-	if open == 0 || conn != p.connection() {
+	conn, open := p.acks.now()
+	if open.messages == 0 || conn != p.connection() {
 		return
 	}
 	if p.ping() != nil || conn != p.connection() {
 		return
 	}
-	p.acks.take(conn, wrote)
-	p.run.accepted.Add(open)
+	p.acks.take(conn, open)
+	p.run.accepted.Add(open.messages)
 	poke(p.news)
 }
 
@@ -313,8 +323,8 @@ func (p *natsPublisher) finish() {
 	close(p.done)
 	p.confirm.Wait()
 	for p.run.hard.Err() == nil && p.nc.IsConnected() {
-		conn, _, open := p.acks.now()
-		if open == 0 || conn != p.connection() {
+		conn, open := p.acks.now()
+		if open.messages == 0 || conn != p.connection() {
 			break
 		}
 		p.confirmAll()

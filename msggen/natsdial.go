@@ -66,6 +66,9 @@ func (p *natsPublisher) dial(network, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(natsBuffer) // a system that refuses has its reasons, and usually as much
+	}
 	return &brittle{Conn: conn, release: context.AfterFunc(p.run.hard, func() { conn.Close() })}, nil
 }
 

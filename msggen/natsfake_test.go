@@ -20,11 +20,12 @@ import (
 	"cometctl/internal/subject"
 )
 
-// fakeNATS is a NATS server as far as a publisher notices, on a bubble's clock and pipes. Nobody is subscribed to anything.
+// fakeNATS is a NATS server as far as a publisher notices, on a bubble's clock and pipes or on sockets. Nobody is subscribed to anything.
 type fakeNATS struct {
 	t      *testing.T
 	net    *pipes
 	denies string // the id that nobody may publish to
+	breaks int    // the first connection ends after so many bytes of messages, unanswered; 0: it does not
 
 	mu  sync.Mutex
 	got []message
@@ -50,6 +51,29 @@ func natsBubble(t *testing.T, test func(t *testing.T, f *fakeNATS)) {
 	})
 }
 
+// natsOnSockets is such a server on loopback that answers before it reads on, as NATS does when a client's socket is full.
+func natsOnSockets(t *testing.T, f *fakeNATS) (url string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for breaks := f.breaks; ; breaks = 0 {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_ = conn.(*net.TCPConn).SetWriteBuffer(4 << 10)
+				f.talk(conn, breaks, func(text string) { _, _ = io.WriteString(conn, text) }) // who is gone is not read from either
+			}()
+		}
+	}()
+	return "nats://" + l.Addr().String()
+}
+
 func (f *fakeNATS) config() Config {
 	return Config{To: "nats://127.0.0.1:4222", IDs: 10, Dial: f.net.Dial, Sleep: time.Sleep}
 }
@@ -66,9 +90,14 @@ func (f *fakeNATS) serve(conn net.Conn) {
 			}
 		}
 	}()
-	out <- `INFO {"server_id":"F","version":"2.14.0","proto":1,"headers":true,"max_payload":1048576}` + "\r\n"
-	in, subs := bufio.NewReader(conn), map[string]string{}
-	for {
+	f.talk(conn, 0, func(text string) { out <- text })
+}
+
+// talk reads what a client says and gives the answers to say.
+func (f *fakeNATS) talk(conn io.Reader, breaks int, say func(string)) {
+	say(`INFO {"server_id":"F","version":"2.14.0","proto":1,"headers":true,"max_payload":1048576}` + "\r\n")
+	in, subs, read := bufio.NewReader(conn), map[string]string{}, 0
+	for breaks == 0 || read < breaks {
 		line, err := in.ReadString('\n')
 		if err != nil {
 			return
@@ -76,7 +105,9 @@ func (f *fakeNATS) serve(conn net.Conn) {
 		word := strings.Fields(line)
 		switch word[0] {
 		case "PING":
-			out <- "PONG\r\n"
+			if read == 0 || breaks == 0 {
+				say("PONG\r\n")
+			}
 		case "SUB":
 			subs[strings.TrimSuffix(word[1], ".*")] = word[2]
 		case "PUB":
@@ -89,12 +120,16 @@ func (f *fakeNATS) serve(conn net.Conn) {
 				f.t.Errorf("%q, %v", line, err)
 				return
 			}
+			read += len(line) + size
+			if breaks > 0 {
+				continue
+			}
 			if f.take(word[1], payload[:size]) {
 				reply := word[2]
 				head := "NATS/1.0 503\r\nNats-Subject: " + word[1] + "\r\n\r\n"
-				out <- fmt.Sprintf("HMSG %s %s %d %d\r\n%s\r\n", reply, subs[reply[:strings.LastIndex(reply, ".")]], len(head), len(head), head)
+				say(fmt.Sprintf("HMSG %s %s %d %d\r\n%s\r\n", reply, subs[reply[:strings.LastIndex(reply, ".")]], len(head), len(head), head))
 			} else {
-				out <- fmt.Sprintf("-ERR 'Permissions Violation for Publish to %q'\r\n", word[1])
+				say(fmt.Sprintf("-ERR 'Permissions Violation for Publish to %q'\r\n", word[1]))
 			}
 		}
 	}
@@ -207,4 +242,38 @@ func FuzzTargets(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestNATSBreaksWhenFull: a connection that takes all that may be unconfirmed and then breaks does not keep the next one from going on.
+func TestNATSBreaksWhenFull(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []uint64{0, 1_000_000} {
+		f := &fakeNATS{t: t, breaks: natsWindow * 9 / 10}
+		cfg := Config{To: natsOnSockets(t, f), IDs: 10, Rate: perSecond(rate), Count: 10_000}
+		cfg.NATS.Retry = 10 * time.Millisecond
+		res, err := Run(t.Context(), cfg)
+		balanced(t, res)
+		if !errors.Is(err, ErrIncomplete) || res.Sent != 10_000 || res.Reconnects != 1 || res.Unconfirmed == 0 || res.Accepted != uint64(len(f.messages())) {
+			t.Errorf("%d/s: %d messages came: %+v, %v", rate, len(f.messages()), res, err)
+		}
+	}
+}
+
+// TestNATSAnswersBeforeItReads: a server that reads nothing while we do not take its words, one for each message, does not
+// lead to both waiting for each other.
+func TestNATSAnswersBeforeItReads(t *testing.T) {
+	t.Parallel()
+	f := &fakeNATS{t: t}
+	cfg := Config{To: natsOnSockets(t, f), IDs: 10, Count: 100_000}
+	cfg.Dial = func(_ context.Context, network, addr string) (net.Conn, error) {
+		conn, err := net.Dial(network, addr)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetReadBuffer(4 << 10) // its words do not fit in
+		}
+		return conn, err
+	}
+	res, err := Run(t.Context(), cfg)
+	if err != nil || res.Accepted != 100_000 || res.Reconnects != 0 || res.Ledger.Offline != 100_000 {
+		t.Errorf("%+v, %+v, %v", res, res.Ledger, err)
+	}
 }
