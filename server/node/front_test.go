@@ -86,15 +86,17 @@ func reader(t *testing.T, at, id string, n *atomic.Int64) {
 	}()
 }
 
-// rest waits until nothing moves any more, and returns the whole ledger.
+// rest waits until the workers have handled what NATS had taken before, and returns the whole ledger.
 func rest(t *testing.T, n *Node) (l server.Ledger) {
 	t.Helper()
-	since := time.Now()
-	brokertest.Until(t, "everything is at rest", func() bool {
-		if now := n.Stats().Ledger; now != l {
-			l, since = now, time.Now()
+	for _, w := range n.Stats().Workers {
+		if err := n.router.Ping(brokertest.Within(t), WorkerName(n.Name(), w.Index)); err != nil {
+			t.Fatal(err)
 		}
-		return l.Pending == 0 && time.Since(since) > 100*time.Millisecond
+	}
+	brokertest.Until(t, "everything is at rest", func() bool {
+		l = n.Stats().Ledger
+		return l.Pending == 0
 	})
 	return l
 }

@@ -13,6 +13,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -127,6 +129,7 @@ func TestStuckWorker(t *testing.T) {
 	f := startWith(t, cfg)
 	pid := report(f).Workers[0].PID
 	signalTo(t, f, 0, syscall.SIGSTOP)
+	until(t, "all its threads stand still", func() bool { return stopped(t, pid) }) // and none accepts somebody more
 	var clients sync.WaitGroup
 	for id := range 20 { // some go to the one that is stopped, and wait there until that is noticed
 		clients.Go(func() {
@@ -150,6 +153,20 @@ func TestStuckWorker(t *testing.T) {
 	if w := report(f).Workers[0]; w.PID != pid || w.Restarts != 0 {
 		t.Errorf("%+v, want pid %d still", w, pid)
 	}
+}
+
+// stopped tells whether all threads of a process are stopped.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(tasks) == 0 {
+		t.Fatal(pid, err)
+	}
+	return !slices.ContainsFunc(tasks, func(name string) bool {
+		text, _ := os.ReadFile(name)
+		_, rest, _ := strings.Cut(string(text), ") ")
+		return !strings.HasPrefix(rest, "T")
+	})
 }
 
 func TestDrain(t *testing.T) {
