@@ -222,7 +222,14 @@ func (l *serverLog) text(format string, v []any) string {
 }
 
 // Warnf, Errorf, Fatalf, Debugf and Tracef implement server.Logger.
-func (l *serverLog) Warnf(format string, v ...any)  { l.to.Warn("nats: " + l.text(format, v)) }
+func (l *serverLog) Warnf(format string, v ...any) {
+	text := l.text(format, v)
+	if strings.Contains(text, "Readloop processing time") { // a busy machine: it is told of each connection, for minutes
+		l.to.Debug("nats: " + text)
+		return
+	}
+	l.to.Warn("nats: " + text)
+}
 func (l *serverLog) Debugf(format string, v ...any) { l.to.Debug("nats: " + l.text(format, v)) }
 func (l *serverLog) Tracef(format string, v ...any) {}
 func (l *serverLog) Errorf(format string, v ...any) { l.note(&l.last, l.text(format, v)) }

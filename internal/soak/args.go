@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The command lines of the pieces, without the program's name. Those of a topology's
@@ -42,6 +43,9 @@ func memlogArgs(cfg Config, pids []int, file string) []string {
 // left over.
 func floodArgs(cfg Config, p plan, fronts []string) []string {
 	args := append([]string{flood, "--json", "--stats-every", p.report.String()}, workersArgs(cfg.floods)...)
+	if cfg.floods > 1 {
+		args = append(args, "--connect-timeout", crowdTimeout.String())
+	}
 	for i, front := range fronts {
 		from, to := i*cfg.Conns/len(fronts), (i+1)*cfg.Conns/len(fronts)
 		if from < to {
@@ -50,6 +54,10 @@ func floodArgs(cfg Config, p plan, fronts []string) []string {
 	}
 	return args
 }
+
+// crowdTimeout is the patience with a handshake where a hundred processes share the machine: one of them may well wait for a processor as
+// long as the ten seconds of flood's own, and that it is slow is in its result anyway.
+const crowdTimeout = time.Minute
 
 // msggenArgs sends through the server's admin listener, or to NATS servers where there
 // are any.
