@@ -10,12 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"cometctl/flood"
 	"cometctl/flood/fleet"
 	"cometctl/internal/netloop"
 	"cometctl/internal/pace"
 	"cometctl/internal/rlimit"
-	"github.com/spf13/cobra"
 )
 
 // floodOptions are the flags of flood.

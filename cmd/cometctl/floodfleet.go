@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,6 +185,7 @@ func joinLocal(ctx context.Context, s streams, jc fleet.JoinConfig) error {
 	if err != nil {
 		return usageError(err)
 	}
+	runOn(runtime.NumCPU() / invitation.Workers)
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		_, _ = io.Copy(io.Discard, in)

@@ -26,7 +26,7 @@ const serveWorker = "serve-worker"
 
 // workerGC is the garbage collector's percentage in a worker. Its heap is small and grows with each connection: what is garbage is to be
 // found soon, because everything counts as often as there are workers.
-const workerGC = 25
+const workerGC = 15
 
 // workerJob is what serve tells a worker.
 type workerJob struct {
@@ -136,11 +136,7 @@ func startWorker(s streams, a workers.Assignment) (workers.Worker, error) {
 	if err := json.Unmarshal(a.Config, &j); err != nil {
 		return nil, fmt.Errorf("the parent's orders: %w", err)
 	}
-	if os.Getenv("GOMAXPROCS") == "" {
-		// Its share. Where there are as many workers as processors, Go's way of looking for work on all of them costs a quarter of all that
-		// a worker does, and finds them busy with other workers.
-		runtime.GOMAXPROCS(j.Processors)
-	}
+	runOn(j.Processors)
 	level := slog.LevelInfo
 	if j.Verbose {
 		level = slog.LevelDebug

@@ -169,7 +169,7 @@ func (c *coordinator) connect(ctx context.Context) (end func(), err error) {
 		c.nc.Close()
 		stop()
 	}
-	c.invite = Invitation{URLs: to.URLs, User: to.User, Password: to.Password}
+	c.invite = Invitation{URLs: to.URLs, User: to.User, Password: to.Password, Workers: c.cfg.Workers}
 	if err := c.subscribe(ctx); err != nil {
 		end()
 		return nil, err

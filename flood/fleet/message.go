@@ -267,12 +267,13 @@ type Invitation struct {
 	User     string   `json:"user,omitempty"`
 	Password string   `json:"password,omitempty"`
 	Token    string   `json:"token"`
+	Workers  int      `json:"workers"` // local ones, who share the processors
 }
 
 // ParseInvitation reads one line of a worker's stdin.
 func ParseInvitation(b []byte) (Invitation, error) {
 	var i Invitation
-	if err := json.Unmarshal(b, &i); err != nil || len(i.URLs) == 0 || i.Token == "" {
+	if err := json.Unmarshal(b, &i); err != nil || len(i.URLs) == 0 || i.Token == "" || i.Workers < 1 {
 		return Invitation{}, errors.New("fleet: this is no invitation; --join - is what flood --workers says to the processes that it starts")
 	}
 	return i, nil
