@@ -41,18 +41,18 @@ type eloop struct {
 	cfg        *Config
 	short      *shortage
 	ep         int
+	waiter     *waiter // for ep
 	evfd       int
 	evmu       sync.RWMutex  // keeps evfd open while somebody writes to it
 	listeners  []int32       // under the turn; -1 where closed
 	resume     time.Duration // when accepting goes on after a pause; 0: it is not paused
-	sleepUntil time.Duration // when epoll_wait ends by itself
+	sleepUntil time.Duration // when the wait ends by itself
 	buf        []byte        // every connection of the loop reads into it
 	scratch    []byte
 	stage      stage
 	backlogs   backlogs
 	unsent     []uint32 // tags, while a connection is closed
 	fresh      []Conn   // dials that stood when Dial returned
-	events     []unix.EpollEvent
 	closed     bool
 }
 
@@ -86,7 +86,11 @@ func newELoop(e *epollEngine, index int, h Handler, clock func() time.Duration) 
 		return nil, os.NewSyscallError("eventfd", err)
 	}
 	l := &eloop{sleepUntil: never, cfg: &e.cfg, short: &e.short, ep: ep, evfd: evfd,
-		buf: make([]byte, e.cfg.ReadBuffer), events: make([]unix.EpollEvent, 512)}
+		buf: make([]byte, e.cfg.ReadBuffer)}
+	if l.waiter, err = newWaiter(ep, 512); err != nil {
+		unix.Close(evfd)
+		return nil, err
+	}
 	l.core = core{h: h, self: l, engine: l, linger: e.cfg.Linger, index: index, clock: clock, run: l.borrowed, wake: l.wakeUp}
 	l.mail.init(e.cfg.MailboxSize)
 	if en := sysEpollCtl(ep, unix.EPOLL_CTL_ADD, int32(evfd), unix.EPOLLIN, slotWake, 0); en != 0 {
@@ -101,7 +105,7 @@ func newELoop(e *epollEngine, index int, h Handler, clock func() time.Duration) 
 func (l *eloop) free() {
 	l.evmu.Lock()
 	defer l.evmu.Unlock()
-	unix.Close(l.ep)
+	l.waiter.close()
 	unix.Close(l.evfd)
 	l.evfd = -1
 }
@@ -115,14 +119,11 @@ func (l *eloop) wakeUp() {
 
 // serve is the loop's own goroutine.
 func (l *eloop) serve() {
-	wait := -1
+	wait := time.Duration(-1)
 	for {
-		n, err := unix.EpollWait(l.ep, l.events, wait)
-		if err != nil && err != unix.EINTR {
-			panic(os.NewSyscallError("epoll_wait", err)) // EBADF, EFAULT, EINVAL: a bug here, not weather
-		}
+		events := l.waiter.wait(wait)
 		l.turn.enter()
-		l.takeTurn(l.events[:max(n, 0)])
+		l.takeTurn(events)
 		closed := l.closed
 		wait = l.timeout()
 		l.leave(true)
@@ -132,15 +133,15 @@ func (l *eloop) serve() {
 	}
 }
 
-// timeout says how long epoll_wait may sleep, in ms.
-func (l *eloop) timeout() int {
+// timeout says how long the loop may sleep; less than zero is for ever.
+func (l *eloop) timeout() time.Duration {
 	at, ok := l.nextDue()
 	if !ok {
 		l.sleepUntil = never
 		return -1
 	}
 	l.sleepUntil = at
-	return int(max(0, at-l.clock()+time.Millisecond-1) / time.Millisecond)
+	return max(0, at-l.clock())
 }
 
 // nextDue is the earliest time at which the loop has something to do by itself.
