@@ -19,6 +19,7 @@
 //	cluster.go   Config, Router, its beginning and end
 //	subject.go   subjects, tokens, the text of an answer
 //	send.go      Send
+//	ahead.go     what was published and not confirmed yet
 //	confirm.go   SendConfirmed, Ping: requests and the collecting of answers
 //	interest.go  which ids are subscribed
 //	receive.go   what comes from other nodes
@@ -120,6 +121,7 @@ type Router struct {
 	changes changes      // ids whose interest is to be looked at
 	waiting waiting      // requests without all their answers
 	marks   marks        // calls of Settle
+	ahead   ahead        // of what NATS has read
 	watch   watch        // connection, name, outages
 	counts  counts
 	drops   drops
@@ -164,6 +166,7 @@ func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
 	r := &Router{cfg: cfg, nc: nc, nonce: nonce, prefix: answerPrefix + nonce + ".",
 		in: make(chan *nats.Msg, cfg.Pending), closing: make(chan struct{})}
 	r.changes.wake, r.changes.mark = make(chan struct{}, 1), make(chan struct{}, 1)
+	r.ahead.init()
 	r.waiting.by = map[uint64]chan<- answer{}
 	r.drops.slow = map[*nats.Subscription]bool{}
 	r.local = router.NewWatched(deliver, r.changes.add)
@@ -178,6 +181,7 @@ func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
 func (r *Router) start() error {
 	r.done.Go(r.receive)
 	r.done.Go(r.tend)
+	r.done.Go(func() { r.ahead.confirm(r.nc, r.cfg.Confirm, r.closing) })
 	if err := r.subscribe(); err != nil {
 		return fmt.Errorf("%w: %w", ErrDisconnected, err)
 	}

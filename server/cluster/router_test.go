@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -262,5 +263,42 @@ func TestSettle(t *testing.T) {
 	brokertest.Until(t, "it notices", func() bool { return a.Ready() != nil })
 	if err := a.Settle(context.Background()); !errors.Is(err, ErrDisconnected) || !errors.Is(err, router.ErrDisconnected) {
 		t.Errorf("without NATS: %v", err)
+	}
+}
+
+// TestAhead holds that publishers wait for NATS, and for no NATS for ever.
+func TestAhead(t *testing.T) {
+	e := brokertest.Embed(t, broker.EmbedConfig{})
+	a := join(t, e.URL(), Config{Offline: func(uint64) {}})
+	msg := strings.Repeat("m", 1000)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 2000 {
+				if rec, err := a.Send([]byte("nobody"), []byte(msg), 0); err != nil || !rec.Published {
+					t.Errorf("%+v, %v", rec, err)
+					return
+				}
+				a.ahead.mu.Lock()
+				if under := a.ahead.sent - a.ahead.confirmed; under > aheadMax+4*1100 {
+					t.Errorf("%d bytes are unconfirmed", under)
+				}
+				a.ahead.mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	brokertest.Until(t, "nobody wanted any", func() bool { return a.Stats().Offline == 8000 })
+	e.Close()
+	for range 1000 { // ten times what may be under way
+		if _, err := a.Send([]byte("nobody"), []byte(msg), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.Close()
+	for range 1000 {
+		if rec, err := a.Send([]byte("nobody"), []byte(msg), 0); err != nil || rec.Published {
+			t.Fatalf("closed: %+v, %v", rec, err)
+		}
 	}
 }

@@ -49,7 +49,13 @@ func (r *Router) admit(id, msg []byte) error {
 }
 
 func (r *Router) publish(id []byte, reply string, msg []byte) error {
-	err := r.nc.PublishRequest(Subject(id), reply, msg)
+	var err error
+	if r.nc.IsConnected() {
+		r.ahead.take(len(id) + len(reply) + len(msg))
+		err = r.nc.PublishRequest(Subject(id), reply, msg)
+	} else {
+		err = ErrDisconnected
+	}
 	if err != nil {
 		r.counts.unpublished.Add(1)
 		return err

@@ -82,6 +82,7 @@ func (r *Router) observe() error {
 			err = nc.LastError()
 		}
 		r.watch.lost(time.Now(), err)
+		r.ahead.lost()
 		if nc.IsClosed() {
 			return
 		}
