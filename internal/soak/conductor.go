@@ -105,8 +105,10 @@ type conductor struct {
 	base    report.Sample // the last row of the empty server, and
 	last    report.Sample // of all
 	now     floodReport
-	rate    float64   // messages received a second, between the last two reports
 	nowAt   time.Time // when now came
+	rate    float64   // messages received a second, between the last two reports
+	rateAt  time.Time // the later one of these came then,
+	rateOf  int64     // with so many messages
 	sent    int64     // as msggen said last
 }
 
@@ -294,16 +296,23 @@ func (c *conductor) sample(line []byte) {
 	}
 }
 
+// fleetRate is the time over which the rate of a flood of many processes is taken.
+const fleetRate = 5 * time.Second
+
 func (c *conductor) floodReport(line []byte) {
 	var r floodReport
 	if json.Unmarshal(line, &r) != nil || r.Phase == "" {
 		return // a line for people
 	}
-	now := time.Now()
-	if d := now.Sub(c.nowAt).Seconds(); !c.nowAt.IsZero() && d > 0 {
-		c.rate = float64(r.Messages-c.now.Messages) / d
+	c.now, c.nowAt = r, time.Now()
+	switch d := c.nowAt.Sub(c.rateAt); {
+	case c.rateAt.IsZero():
+	case c.cfg.floods > 1 && d < fleetRate:
+		return // its processes do not report all at once: between two reports lie none of their messages, or those of seconds
+	case d > 0:
+		c.rate = float64(r.Messages-c.rateOf) / d.Seconds()
 	}
-	c.now, c.nowAt = r, now
+	c.rateAt, c.rateOf = c.nowAt, r.Messages
 }
 
 // show tells Progress how things stand.
