@@ -158,9 +158,9 @@ func (r ready) String() string {
 	return b.String()
 }
 
-// natsGC is the garbage collector's percentage beside an embedded NATS server, which keeps 0.6 KB for each id: a seventh more than that for
+// natsGC is the garbage collector's percentage beside an embedded NATS server, which keeps 0.6 KB for each id: an eighth more than that for
 // garbage, and with a million ids a collection each ten seconds or so under 20,000 messages/s.
-const natsGC = 15
+const natsGC = 12
 
 // serve runs until ctx is done, and then drains. Ending by a signal is how a server ends: exit code 0.
 func serve(ctx context.Context, s streams, cfg node.Config, processes int, asJSON bool) error {

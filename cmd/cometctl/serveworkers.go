@@ -26,7 +26,7 @@ const serveWorker = "serve-worker"
 
 // workerGC is the garbage collector's percentage in a worker. Its heap is small and grows with each connection: what is garbage is to be
 // found soon, because everything counts as often as there are workers.
-const workerGC = 15
+const workerGC = 10
 
 // workerJob is what serve tells a worker.
 type workerJob struct {
