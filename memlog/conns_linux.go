@@ -101,7 +101,7 @@ func (c *connCounter) tryCount(members []*member) (int64, error) {
 	c.diag.until = time.Time{}
 	switch {
 	case err == errLate: // so that the next of these does not hold up the next rows
-		c.walks.spent(time.Now(), countLimit)
+		c.walks.spent(time.Now(), max(ownCPU()-from, time.Second)) // at most one row in half a minute is held up
 	case walked:
 		c.walks.spent(time.Now(), ownCPU()-from)
 	}
