@@ -52,7 +52,7 @@ func newTopology(t *testing.T) *world {
 func TestTopologyGoesThroughItsPhases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTopology(t)
-		w.waiting = 60
+		w.waiting.Store(60)
 		c, err := w.run(t.Context())
 		if err != nil || c.course.Interrupted != "" || c.course.Failures != nil {
 			t.Fatalf("error %v, course %+v", err, c.course)
@@ -205,7 +205,7 @@ func TestNodeThatDoesNotAnswer(t *testing.T) {
 func TestIdsThatNATSNeverHearsOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTopology(t)
-		w.waiting = 1 << 40
+		w.waiting.Store(1 << 40)
 		c, err := w.run(t.Context())
 		if err != nil || len(c.course.Failures) != 1 || !strings.HasPrefix(c.course.Failures[0], "NATS had not heard of every connection's id 30.01s after the ramp: nats-1 has ") {
 			t.Errorf("error %v, course %+v", err, c.course)

@@ -29,7 +29,7 @@ type world struct {
 	dir      folder                   // empty: one of its own
 	open     int64                    // connections that flood gets open
 	arrive   func(sent int64) int64   // messages that have arrived of those sent
-	waiting  int64                    // ids that the nodes say NATS is still to hear of; one less at each question
+	waiting  atomic.Int64             // ids that the nodes say NATS is still to hear of; one less at each question
 	mute     string                   // admin address of a node that answers no question,
 	muteAt   time.Duration            // from then on
 	progress []Progress               // what Progress was told
@@ -184,9 +184,9 @@ func (w *world) stats(ctx context.Context, admin string) ([]byte, error) {
 	if admin != "127.0.0.1:101" && w.cfg.Workers < 2 {
 		sent = 0
 	}
-	w.waiting = max(w.waiting-1, 0)
+	waiting := max(w.waiting.Add(-1), 0)
 	return fmt.Appendf(nil, `{"ledger":{"received":%d,"delivered":%d},"cluster":{"connected":true,"waiting":%d,"servers":%d}}`,
-		sent, sent, w.waiting, w.cfg.Topology.Servers-1), nil
+		sent, sent, waiting, w.cfg.Topology.Servers-1), nil
 }
 
 func (w *world) names(m *Manifest) []string {
