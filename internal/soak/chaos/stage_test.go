@@ -292,10 +292,10 @@ func (a *actor) tell() {
 func (s *fakeStage) look(ctx context.Context, n node) (out stats, ready bool, err error) {
 	s.mu.Lock()
 	f := s.nodes[n.name]
-	halted := f != nil && f.halted
+	up, halted := f != nil && f.up, f != nil && f.halted
 	s.mu.Unlock()
 	switch {
-	case f == nil || !f.up:
+	case !up:
 		return stats{}, false, errors.New("connection refused")
 	case halted:
 		select {
