@@ -14,7 +14,7 @@ func nice(t *testing.T, n *Nursery) int {
 	var out strings.Builder
 	c.Stdout = &out
 	if err := n.Start(c); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	if err := n.Wait(c); err != nil {
 		t.Fatal(err)
