@@ -38,6 +38,7 @@ type Hooks struct {
 	Unheld  func(tag uint64, sole bool)                 // and it found no session here
 	Idle    func()                                      // no further message has come yet
 	Account func(origin string) []byte                  // JSON of the Ledger of an origin; empty is all
+	Stage   router.Stage                                // what messages pass before Deliver; nil: nothing
 }
 
 // ClusterStats says how a node stands with the others.

@@ -47,7 +47,8 @@ const (
 	DefaultDrainTimeout = 10 * time.Second
 )
 
-// Config says how to serve. A zero field means its default.
+// Config says how to serve. A zero field means its default. What a process can only have itself is left out of its JSON, in which a parent
+// tells its workers all else.
 type Config struct {
 	Listen       string        // comet listener; default 127.0.0.1:8000
 	Admin        string        // admin listener; default 127.0.0.1:8001
@@ -62,19 +63,19 @@ type Config struct {
 	NoFront      bool          // no comet listener: a router and the admin listener only, the article's node n2
 
 	// Join makes this server a node of a cluster, with a router that tells Hooks what it hears. Nil: it is alone.
-	Join func(Hooks) (Cluster, error)
+	Join func(Hooks) (Cluster, error) `json:"-"`
 	// Required refuses messages while the other nodes cannot be reached; Join's router knows of it too.
 	Required bool
 
 	// Family starts other processes that hold the connections, instead of a front of this one; it is called when the router stands. Nil:
 	// there are none.
-	Family func() (Family, error)
+	Family func() (Family, error) `json:"-"`
 
 	NoAdmin bool     // no admin listener: messages come from other nodes only
-	Inherit *os.File // a listening socket that another process has opened and keeps, instead of Listen; it is the caller's to close
-	Page    *Page    // where everything is counted, for another process to see; default: nobody else sees it
+	Inherit *os.File `json:"-"` // a listening socket that another process has opened and keeps, instead of Listen; it is the caller's to close
+	Page    *Page    `json:"-"` // where everything is counted, for another process to see; default: nobody else sees it
 
-	Log *slog.Logger // default: nobody is told
+	Log *slog.Logger `json:"-"` // default: nobody is told
 }
 
 // Errors that New returns; compare with errors.Is.

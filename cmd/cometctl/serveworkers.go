@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,13 +38,8 @@ type workerJob struct {
 	CA, Cert, Key  string // files
 	Ours           bool   // the NATS server is embedded in our parent
 
-	Processors                  int // that it runs on at once
-	Engine                      string
-	Loops, MaxConns, MaxPending int
-	MessageMax                  int
-	SlowPolicy                  server.SlowPolicy
-	HeadTimeout, DrainTimeout   time.Duration
-	Required                    bool
+	Processors int           // that it runs on at once
+	Server     server.Config // but for what a process can only have itself
 }
 
 // parseWorkers reads --workers. conns is --max-conns, which may ask for more processes than there are processors.
@@ -91,9 +85,9 @@ func inWorkers(ctx context.Context, s streams, cfg *node.Config, n int, nats nat
 	}
 	of := cfg.Server
 	job := workerJob{Verbose: verbose, Creds: nats.creds, CA: nats.ca, Cert: nats.cert, Key: nats.key, User: cfg.NATS.User, Password: cfg.NATS.Password,
-		Engine: of.Engine, Loops: max(1, of.Loops), MaxPending: of.MaxPending, MessageMax: of.MessageMax, SlowPolicy: of.SlowPolicy,
-		HeadTimeout: of.HeadTimeout, DrainTimeout: of.DrainTimeout, Required: of.Required}
-	job.Processors = max(job.Loops, runtime.NumCPU()/n)
+		Server: of}
+	job.Server.Loops = max(1, of.Loops)
+	job.Processors = max(job.Server.Loops, runtime.NumCPU()/n)
 	if cfg.Embed != nil {
 		job.Ours, job.User, job.Password = true, cfg.Embed.User, cfg.Embed.Password
 	}
@@ -102,7 +96,7 @@ func inWorkers(ctx context.Context, s streams, cfg *node.Config, n int, nats nat
 		f, err := workers.Start(ctx, workers.Config{N: n, Listen: of.Listen, Command: []string{program, serveWorker}, Drain: of.DrainTimeout,
 			Stderr: s.err, Log: of.Log, Job: func(i int) any {
 				j := job
-				j.URLs, j.Name, j.MaxConns = urls, node.WorkerName(name, i), share(of.MaxConns, n, i)
+				j.URLs, j.Name, j.Server.MaxConns = urls, node.WorkerName(name, i), share(of.MaxConns, n, i)
 				return j
 			}})
 		if err != nil {
@@ -149,10 +143,10 @@ func startWorker(s streams, a workers.Assignment) (workers.Worker, error) {
 	if j.Ours {
 		nats.Patience = broker.LocalPatience
 	}
-	w, err := node.New(node.Config{Name: j.Name, NATS: nats, Ours: j.Ours && nats.TLS != nil, Server: server.Config{
-		Engine: j.Engine, Loops: j.Loops, MaxConns: j.MaxConns, MaxPending: j.MaxPending, MessageMax: j.MessageMax, SlowPolicy: j.SlowPolicy,
-		HeadTimeout: j.HeadTimeout, DrainTimeout: j.DrainTimeout, Required: j.Required, NoAdmin: true, Inherit: a.Listener, Page: a.Page,
-		Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})).With("worker", a.Index)}})
+	cfg := j.Server
+	cfg.NoAdmin, cfg.Inherit, cfg.Page = true, a.Listener, a.Page
+	cfg.Log = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})).With("worker", a.Index)
+	w, err := node.New(node.Config{Name: j.Name, NATS: nats, Ours: j.Ours && nats.TLS != nil, Server: cfg})
 	if err != nil {
 		return nil, err
 	}

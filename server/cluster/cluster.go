@@ -94,6 +94,8 @@ type Config struct {
 	// Offline, if not nil, hears of each message that Send had published with Receipt.Sessions 0 and that nobody else holds
 	// the id of: tag is Send's. It is called on a goroutine of the Router and must not block.
 	Offline func(tag uint64)
+	// Stage, if not nil, is what messages pass on their way to sessions of this node, wherever they come from.
+	Stage router.Stage
 	// Required refuses Send with ErrDisconnected while there is no NATS, instead of reaching local sessions only.
 	Required bool
 	// Pending is the slow consumer limit of this node: so many messages from other nodes may wait for Deliver. Further ones
@@ -170,6 +172,9 @@ func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
 	r.waiting.by = map[uint64]chan<- answer{}
 	r.drops.slow = map[*nats.Subscription]bool{}
 	r.local = router.NewWatched(deliver, r.changes.add)
+	if cfg.Stage != nil {
+		r.local.Through(cfg.Stage)
+	}
 	if err := r.start(); err != nil {
 		r.Close()
 		return nil, err

@@ -34,6 +34,7 @@ type sessionShard struct {
 type Local struct {
 	deliver  Deliver
 	interest Interest     // nil: nobody asks
+	stage    Stage        // nil: messages go straight to their sessions
 	seed     maphash.Seed // of this router, so that nobody can choose ids that share a chain
 	fanouts  sync.Pool    // of *[]Session: room for the sessions of an id that has many
 	memory   memory
@@ -52,6 +53,9 @@ func NewWatched(deliver Deliver, interest Interest) *Local {
 	r.interest = interest
 	return r
 }
+
+// Through makes all messages pass st. It must be called before the first Send.
+func (r *Local) Through(st Stage) { r.stage = st }
 
 // Login implements Router. It allocates once per 512 logins, and it looks through the other ids that s holds: a session may
 // well hold hundreds, but not a million.
@@ -128,6 +132,12 @@ func (r *Local) Send(id, msg []byte, tag uint64) (Receipt, error) {
 	k, err := r.parse(id)
 	if err != nil {
 		return Receipt{}, err
+	}
+	if r.stage != nil {
+		var ticket uint32
+		if msg, tag, ticket = r.stage.Enter(id, msg, tag); ticket != 0 {
+			defer r.stage.Leave(ticket)
+		}
 	}
 	var few [16]Session
 	n, many := r.collect(&k, &few)

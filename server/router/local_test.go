@@ -1,7 +1,9 @@
 package router
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -372,5 +374,64 @@ func TestText(t *testing.T) {
 	}
 	if n := m.blocks.Len(); n != 0 {
 		t.Errorf("%d blocks are left", n)
+	}
+}
+
+// desk is a Stage that keeps the order of what passes it.
+type desk struct {
+	mu   sync.Mutex
+	last int
+}
+
+func (d *desk) Enter(id, msg []byte, tag uint64) ([]byte, uint64, uint32) {
+	if string(id) == "through" {
+		return msg, tag, 0
+	}
+	d.mu.Lock()
+	d.last++
+	return strconv.AppendInt(nil, int64(d.last), 10), tag + 1, 7
+}
+
+func (d *desk) Leave(ticket uint32) {
+	if ticket != 7 {
+		panic("a ticket that Enter did not give")
+	}
+	d.mu.Unlock()
+}
+
+// Between Enter and Leave a message reaches all its sessions, so that those of many senders come in the order of their numbers.
+func TestMessagesPassTheStage(t *testing.T) {
+	var d desk
+	var got []string
+	r := NewLocal(func(s Session, msg []byte, tag uint64) {
+		if s == 9 {
+			got = append(got, string(msg)+"/"+strconv.FormatUint(tag, 10)) // under the stage's lock, or the race detector speaks
+		}
+	})
+	r.Through(&d)
+	for _, id := range []string{"a", "through"} {
+		if err := r.Login([]byte(id), 9); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var senders sync.WaitGroup
+	for range 8 {
+		senders.Go(func() {
+			for range 100 {
+				r.Send([]byte("a"), []byte("x"), 1)
+			}
+		})
+	}
+	senders.Wait()
+	for i, m := range got {
+		if want := strconv.Itoa(i+1) + "/2"; m != want {
+			t.Fatalf("message %d is %s, want %s", i+1, m, want)
+		}
+	}
+	if r.Send([]byte("through"), []byte("as it is"), 3); len(got) != 801 || got[800] != "as it is/3" {
+		t.Errorf("%d messages, the last %q", len(got), got[len(got)-1])
+	}
+	if _, err := r.Send([]byte("a b"), nil, 0); !errors.Is(err, ErrID) || d.last != 800 {
+		t.Errorf("a bad id: %v, and %d messages have passed", err, d.last)
 	}
 }

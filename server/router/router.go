@@ -61,6 +61,15 @@ type Deliver func(s Session, msg []byte, tag uint64)
 // again, because the answer may have changed meanwhile.
 type Interest func(id string)
 
+// Stage is what each message for sessions of this process passes on its way from Send to Deliver: where messages are numbered and kept
+// (package server/history). Send calls Enter before it looks for sessions, hands over what Enter returns instead of the message, and calls
+// Leave with its ticket when that is done. So who holds a lock between the two sees all messages of an id one after another, and a Login
+// under the same lock falls between two of them. A ticket of 0 stands for nothing to leave.
+type Stage interface {
+	Enter(id, msg []byte, tag uint64) (staged []byte, stagedTag uint64, ticket uint32)
+	Leave(ticket uint32)
+}
+
 // Receipt says what became of one Send.
 type Receipt struct {
 	// Sessions is the number of sessions that msg was handed to. Zero means that nobody holds the id: the message went
