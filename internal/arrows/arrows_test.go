@@ -24,9 +24,10 @@ var mayImport = map[string][]string{
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
-	"server":         {"server/router", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
+	"server":         {"server/router", "server/ui", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
 	"server/workers": {"server", "internal/netloop", "internal/nursery"},
 	"server/router":  {"internal/slab"},
+	"server/ui":      {},
 	"server/cluster": {"server/router", "internal/broker", "internal/subject"},
 	"server/node":    {"server", "server/cluster", "internal/broker"},
 	// The contract of a router, as tests for whoever implements it. Only tests import it.
