@@ -41,11 +41,12 @@ var mayImport = map[string][]string{
 	"internal/soak/chaos":      {"internal/soak", "report", "internal/nursery", "internal/rlimit", "internal/timing"},
 
 	// What they stand on. slab is the bottom.
-	"internal/netloop": {"internal/slab", "internal/rlimit"},
+	"internal/netloop": {"internal/slab", "internal/rlimit", "internal/meter"},
 	"internal/broker":  {},
 	// What tests around NATS need. Only tests import it.
 	"internal/broker/brokertest": {"internal/broker"},
 	"internal/wire":              {},
+	"internal/meter":             {},
 	"internal/nursery":           {},
 	"internal/pace":              {},
 	"internal/rlimit":            {},

@@ -7,27 +7,27 @@ type backlog struct {
 	ends []piece // pieces of buf[off:], in order; the first may have lost its head
 }
 
-// piece is what remains of one Write in a backlog.
-type piece struct{ n, tag uint32 }
+// piece is what remains of one Write in a backlog; at is its part.at.
+type piece struct{ n, tag, at uint32 }
 
 func (b *backlog) pending() int { return len(b.buf) - b.off }
 
-func (b *backlog) add(data []byte, tag uint32) {
+func (b *backlog) add(data []byte, tag, at uint32) {
 	if b.off > len(b.buf)/2 {
 		b.buf = b.buf[:copy(b.buf, b.buf[b.off:])]
 		b.off = 0
 	}
 	b.buf = append(b.buf, data...)
-	b.ends = append(b.ends, piece{uint32(len(data)), tag})
+	b.ends = append(b.ends, piece{uint32(len(data)), tag, at})
 }
 
-// advance takes n written bytes off and calls whole with the tag of each piece that has left whole by that.
-func (b *backlog) advance(n int, whole func(tag uint32)) {
+// advance takes n written bytes off and calls whole for each piece that has left whole by that.
+func (b *backlog) advance(n int, whole func(tag, at uint32)) {
 	b.off += n
 	i := 0
 	for ; i < len(b.ends) && n >= int(b.ends[i].n); i++ {
 		n -= int(b.ends[i].n)
-		whole(b.ends[i].tag)
+		whole(b.ends[i].tag, b.ends[i].at)
 	}
 	if b.ends = b.ends[:copy(b.ends, b.ends[i:])]; len(b.ends) > 0 {
 		b.ends[0].n -= uint32(n)

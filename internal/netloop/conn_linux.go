@@ -151,13 +151,13 @@ func (l *eloop) Write(c Conn, b []byte, tag uint32) bool {
 // queue puts output behind what is pending.
 func (l *eloop) queue(r *record, slot slab.Slot, b []byte, tag uint32) {
 	if r.out&backlogBit != 0 {
-		l.backlogs.get(r.out).add(b, tag)
+		l.backlogs.get(r.out).add(b, tag, l.takeStamp(tag))
 		return
 	}
 	if r.out == 0 {
 		l.stage.dirty = append(l.stage.dirty, slot)
 	}
-	r.out = l.stage.add(r.out, b, tag)
+	r.out = l.stage.add(r.out, b, tag, l.takeStamp(tag))
 }
 
 // Pending implements Loop.
@@ -215,14 +215,14 @@ func (l *eloop) push(slot slab.Slot) syscall.Errno {
 	l.stage.each(staged, func(p *part) {
 		if n >= int(p.n) && b == nil {
 			n -= int(p.n)
-			l.wrote(c, p.tag)
+			l.wrote(c, p.tag, p.at)
 			return
 		}
 		if b == nil {
 			r.out = l.backlogs.take()
 			b = l.backlogs.get(r.out)
 		}
-		b.add(l.stage.bytes[p.off+uint32(n):p.off+p.n], p.tag)
+		b.add(l.stage.bytes[p.off+uint32(n):p.off+p.n], p.tag, p.at)
 		n = 0
 	})
 	if b != nil {
@@ -251,7 +251,7 @@ func (l *eloop) pushBacklog(slot slab.Slot) syscall.Errno {
 		return e
 	}
 	c := l.conn(slot)
-	b.advance(n, func(tag uint32) { l.wrote(c, tag) })
+	b.advance(n, func(tag, at uint32) { l.wrote(c, tag, at) })
 	if b.pending() == 0 {
 		l.backlogs.giveBack(r.out)
 		r.out = 0

@@ -54,6 +54,10 @@ type core struct {
 	run    func()    // one turn without readiness events; the caller has the turn
 	told   []outcome // writes that have left whole; Wrote is due
 	wake   func()    // makes the loop's own goroutine take a turn
+	meter  *Meter
+	events int           // that this turn has met
+	late   time.Duration // how long the oldest of them had been due; negative: none was due before
+	stamp  uint32        // of the post that is being delivered, for the first tagged write; 0: it is not timed
 }
 
 // inlinePosts is how much posted work a publisher does itself when the loop sleeps. Doing it saves the wake-up of
@@ -113,6 +117,7 @@ func (l *core) expire() {
 		if slot == 0 {
 			return
 		}
+		l.met(1, time.Duration(l.wheel.popped)*tick)
 		l.expired(slot)
 	}
 }
@@ -132,8 +137,11 @@ type outcome struct {
 	tag uint32
 }
 
-// wrote notes that a write has left whole. The handler is told later, when it is not in the middle of writing.
-func (l *core) wrote(c Conn, tag uint32) {
+// wrote notes that a write has left whole, whose message was posted at. The handler is told later, when it is not in the middle of writing.
+func (l *core) wrote(c Conn, tag, at uint32) {
+	if at != 0 {
+		l.wroteTimed(at)
+	}
 	if tag != 0 {
 		l.told = append(l.told, outcome{c, tag})
 	}
@@ -168,6 +176,7 @@ func (l *core) deliver(full func() bool, flush func()) {
 		return
 	}
 	b := l.mail.take()
+	l.met(len(b.posts), b.since)
 	for i := range b.posts {
 		p := &b.posts[i]
 		if p.fn {
@@ -175,7 +184,9 @@ func (l *core) deliver(full func() bool, flush func()) {
 			continue
 		}
 		r := l.live(p.conn)
+		l.stamp = p.at
 		l.h.Posted(l.self, p.conn, b.bytes[p.off:p.off+p.n], p.tag, r != nil && r.state == stateOpen)
+		l.stamp = 0
 		if full() {
 			flush()
 		}

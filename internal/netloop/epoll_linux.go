@@ -91,8 +91,8 @@ func newELoop(e *epollEngine, index int, h Handler, clock func() time.Duration) 
 		unix.Close(evfd)
 		return nil, err
 	}
-	l.core = core{h: h, self: l, engine: l, linger: e.cfg.Linger, index: index, clock: clock, run: l.borrowed, wake: l.wakeUp}
-	l.mail.init(e.cfg.MailboxSize)
+	l.core = core{h: h, self: l, engine: l, linger: e.cfg.Linger, index: index, clock: clock, meter: e.cfg.Meter(index), run: l.borrowed, wake: l.wakeUp}
+	l.mail.init(e.cfg.MailboxSize, clock)
 	if en := sysEpollCtl(ep, unix.EPOLL_CTL_ADD, int32(evfd), unix.EPOLLIN, slotWake, 0); en != 0 {
 		l.free()
 		return nil, os.NewSyscallError("epoll_ctl", en)
@@ -169,7 +169,7 @@ func (l *eloop) takeTurn(events []unix.EpollEvent) {
 		l.mail.take()
 		return
 	}
-	l.now = l.clock()
+	l.begin(len(events))
 	l.deliver(l.stage.full, l.flush)
 	for i := range events {
 		l.event(&events[i])
@@ -178,4 +178,5 @@ func (l *eloop) takeTurn(events []unix.EpollEvent) {
 	l.expire()
 	l.restartListeners()
 	l.flush()
+	l.account()
 }

@@ -53,8 +53,8 @@ func newGoroutine(cfg Config, h Handler) Engine {
 	clock := sinceNow()
 	for i := range cfg.Loops {
 		l := &goLoop{e: e, signal: make(chan struct{}, 1), sleepUntil: 1<<63 - 1}
-		l.core = core{h: h, self: l, engine: l, linger: cfg.Linger, index: i, clock: clock, run: l.takeTurn, wake: l.wakeUp}
-		l.mail.init(cfg.MailboxSize)
+		l.core = core{h: h, self: l, engine: l, linger: cfg.Linger, index: i, clock: clock, meter: cfg.Meter(i), run: l.takeTurn, wake: l.wakeUp}
+		l.mail.init(cfg.MailboxSize, clock)
 		e.loops = append(e.loops, l)
 		e.all.Go(l.serve)
 	}
@@ -94,20 +94,22 @@ func (l *goLoop) serve() {
 
 // takeTurn does what is due; sockets are their goroutines' business.
 func (l *goLoop) takeTurn() {
-	l.now = l.clock()
+	l.begin(0)
 	if l.closed {
 		l.mail.take()
 		return
 	}
 	l.deliver(func() bool { return false }, nil)
 	l.expire()
+	l.account()
 }
 
 // inTurn runs f in a turn on a connection's goroutine.
 func (l *goLoop) inTurn(f func()) {
 	l.turn.enter()
-	l.now = l.clock()
+	l.begin(1)
 	f()
+	l.account()
 	if at, ok := l.wheel.next(); ok && at < l.sleepUntil {
 		l.sleepUntil = at
 		l.wakeUp()
@@ -193,7 +195,7 @@ func (l *goLoop) written(c Conn, gc *goConn, n int, err error) {
 	if l.live(c) == nil {
 		return
 	}
-	gc.writing.advance(n, func(tag uint32) { l.wrote(c, tag) })
+	gc.writing.advance(n, func(tag, at uint32) { l.wrote(c, tag, at) })
 	if err == nil {
 		gc.writing = backlog{buf: gc.writing.buf[:0], ends: gc.writing.ends[:0]}
 		if cap(gc.writing.buf) > 4<<10 {
@@ -231,13 +233,13 @@ func (l *goLoop) Write(c Conn, b []byte, tag uint32) bool {
 	if p := gc.waiting(); p > 0 && p+len(b) > l.e.cfg.MaxPending {
 		return false
 	}
-	gc.queue(b, tag)
+	gc.queue(b, tag, l.takeStamp(tag))
 	return true
 }
 
 // queue puts output behind what is pending, and tells the writer.
-func (g *goConn) queue(b []byte, tag uint32) {
-	g.queued.add(b, tag)
+func (g *goConn) queue(b []byte, tag, at uint32) {
+	g.queued.add(b, tag, at)
 	select {
 	case g.kick <- struct{}{}:
 	default:
@@ -253,7 +255,7 @@ func (l *goLoop) Pending(c Conn) int {
 }
 
 // sendLast, pendingAt and halfClose are how this engine does what ending.go decides.
-func (l *goLoop) sendLast(slot slab.Slot, b []byte) { l.at(slot).queue(b, 0) }
+func (l *goLoop) sendLast(slot slab.Slot, b []byte) { l.at(slot).queue(b, 0, 0) }
 
 func (l *goLoop) pendingAt(slot slab.Slot) int { return l.at(slot).pending() }
 

@@ -3,6 +3,7 @@ package netloop
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -10,8 +11,10 @@ import (
 // works on the other, so that a publisher copies into warm memory and the loop takes everything with one lock.
 type mailbox struct {
 	mu     sync.Mutex
-	room   sync.Cond    // signalled when the loop has taken a batch
-	limit  int          // size of box above which put waits
+	room   sync.Cond // signalled when the loop has taken a batch
+	limit  int       // size of box above which put waits
+	clock  func() time.Duration
+	puts   uint32       // calls of put; one of sampled is timed
 	n      atomic.Int32 // posts in box, readable without the lock
 	closed bool         // nobody will take what is put now
 	box    batch        // being filled; under mu
@@ -24,6 +27,7 @@ type batch struct {
 	bytes []byte
 	posts []post
 	fns   []func(Loop)
+	since time.Duration // when the first post came
 }
 
 // post is one entry of a batch: bytes[off:off+n] for conn, or the function fns[off].
@@ -31,8 +35,15 @@ type post struct {
 	conn   Conn
 	tag    uint64
 	off, n uint32
+	at     uint32 // when it was posted, as stamp makes it; 0: it is not timed
 	fn     bool
 }
+
+// sampled is one of how many posts is timed until the kernel has taken what was written for it.
+const sampled = 64
+
+// stamp is a time in microseconds, never 0. It comes around after 71 minutes, which is what a difference of two is good for.
+func stamp(t time.Duration) uint32 { return max(1, uint32(t/time.Microsecond)) }
 
 // postSize is what a post costs besides its bytes: empty messages must fill a mailbox, too.
 const postSize = int(unsafe.Sizeof(post{}))
@@ -48,7 +59,9 @@ const (
 	quietTurns = 1000
 )
 
-func (m *mailbox) init(limit int) { m.limit, m.room.L = limit, &m.mu }
+func (m *mailbox) init(limit int, clock func() time.Duration) {
+	m.limit, m.room.L, m.clock = limit, &m.mu, clock
+}
 
 func (m *mailbox) empty() bool { return m.n.Load() == 0 }
 func (m *mailbox) len() int    { return int(m.n.Load()) }
@@ -57,6 +70,11 @@ func (m *mailbox) len() int    { return int(m.n.Load()) }
 func (m *mailbox) put(c Conn, b []byte, tag uint64, wake func()) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	at := uint32(0)
+	if m.puts%sampled == 0 {
+		at = stamp(m.clock())
+	}
+	m.puts++
 	full := func() bool {
 		return m.box.size()+len(b)+postSize > m.limit && len(m.box.posts) > 0 && !m.closed
 	}
@@ -71,11 +89,19 @@ func (m *mailbox) put(c Conn, b []byte, tag uint64, wake func()) bool {
 	if m.closed {
 		return false
 	}
+	m.begin()
 	off := len(m.box.bytes)
 	m.box.bytes = append(m.box.bytes, b...)
-	m.box.posts = append(m.box.posts, post{conn: c, tag: tag, off: uint32(off), n: uint32(len(b))})
+	m.box.posts = append(m.box.posts, post{conn: c, tag: tag, off: uint32(off), n: uint32(len(b)), at: at})
 	m.n.Store(int32(len(m.box.posts)))
 	return true
+}
+
+// begin notes when a batch begins.
+func (m *mailbox) begin() {
+	if len(m.box.posts) == 0 {
+		m.box.since = m.clock()
+	}
 }
 
 // putFunc adds a function; it never waits.
@@ -85,6 +111,7 @@ func (m *mailbox) putFunc(f func(Loop)) {
 	if m.closed {
 		return
 	}
+	m.begin()
 	m.box.fns = append(m.box.fns, f)
 	m.box.posts = append(m.box.posts, post{fn: true, off: uint32(len(m.box.fns) - 1)})
 	m.n.Store(int32(len(m.box.posts)))

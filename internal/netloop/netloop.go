@@ -139,14 +139,15 @@ type Engine interface {
 
 // Config says how to make an Engine. The zero value of each field means its default.
 type Config struct {
-	Engine      string           // "epoll" or "goroutine"; default: epoll where there is one
-	Loops       int              // number of loops; default runtime.GOMAXPROCS(0)
-	ReadBuffer  int              // bytes of a loop's (goroutine: a connection's) read buffer; default 64 KiB (4 KiB)
-	MaxPending  int              // bound of a connection's pending output in bytes; default 256 KiB
-	MailboxSize int              // bound of a loop's mailbox in bytes, some 40 for each post included; default 2 MiB
-	Linger      time.Duration    // how long End waits for the peer; default 2 s
-	Full        func() bool      // while it is true nobody (goroutine: one more) is accepted: who comes waits in the queue; default: never
-	Log         func(msg string) // told when a lack of descriptors or memory at accept begins and when it is over; default: nobody
+	Engine      string                // "epoll" or "goroutine"; default: epoll where there is one
+	Loops       int                   // number of loops; default runtime.GOMAXPROCS(0)
+	ReadBuffer  int                   // bytes of a loop's (goroutine: a connection's) read buffer; default 64 KiB (4 KiB)
+	MaxPending  int                   // bound of a connection's pending output in bytes; default 256 KiB
+	MailboxSize int                   // bound of a loop's mailbox in bytes, some 40 for each post included; default 2 MiB
+	Linger      time.Duration         // how long End waits for the peer; default 2 s
+	Full        func() bool           // while it is true nobody (goroutine: one more) is accepted: who comes waits in the queue; default: never
+	Meter       func(loop int) *Meter // where a loop counts its turns; called once for each by New; default: where nobody sees it
+	Log         func(msg string)      // told when a lack of descriptors or memory at accept begins and when it is over; default: nobody
 }
 
 // Errors that a Handler's Closed or an Engine's method returns; compare with errors.Is.

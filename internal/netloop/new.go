@@ -27,6 +27,9 @@ func New(cfg Config, h Handler) (Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = func(string) {}
 	}
+	if cfg.Meter == nil {
+		cfg.Meter = func(int) *Meter { return new(Meter) }
+	}
 	if cfg.Full == nil {
 		cfg.Full = func() bool { return false }
 	}

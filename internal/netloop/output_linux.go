@@ -24,6 +24,7 @@ type part struct {
 	next   uint32 // index of the next part of the connection; the last one's next is the first
 	total  uint32 // bytes of the connection up to and with this part
 	tag    uint32
+	at     uint32 // when its message was posted, see core.stamp; 0: nobody asks
 }
 
 // stageFull bounds a stage. It is large, because merging messages for the same connection is what raises throughput when
@@ -33,9 +34,9 @@ const stageFull = 1 << 20
 func (s *stage) full() bool { return len(s.bytes) >= stageFull }
 
 // add appends a part behind the part last (index + 1; 0 for none) and returns its own index + 1.
-func (s *stage) add(last uint32, b []byte, tag uint32) uint32 {
+func (s *stage) add(last uint32, b []byte, tag, at uint32) uint32 {
 	i := uint32(len(s.parts))
-	p := part{off: uint32(len(s.bytes)), n: uint32(len(b)), next: i, total: uint32(len(b)), tag: tag}
+	p := part{off: uint32(len(s.bytes)), n: uint32(len(b)), next: i, total: uint32(len(b)), tag: tag, at: at}
 	if last != 0 {
 		l := &s.parts[last-1]
 		p.next, l.next = l.next, i

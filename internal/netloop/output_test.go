@@ -16,12 +16,12 @@ func TestBacklogAdvanceAtEverySplit(t *testing.T) {
 		for second := first; second <= len(all); second++ {
 			var b backlog
 			for i, p := range pieces {
-				b.add([]byte(p), uint32(i+1))
+				b.add([]byte(p), uint32(i+1), 0)
 			}
 			var told []uint32
 			at := 0
 			for _, to := range []int{first, second, len(all)} {
-				b.advance(to-at, func(tag uint32) { told = append(told, tag) })
+				b.advance(to-at, func(tag, _ uint32) { told = append(told, tag) })
 				at = to
 				var want []uint32
 				end := 0
@@ -45,10 +45,10 @@ func TestBacklogMoves(t *testing.T) {
 	for i := range 10_000 {
 		data := bytes.Repeat([]byte{byte(i)}, 1+i%50)
 		in.Write(data)
-		b.add(data, 1)
+		b.add(data, 1, 0)
 		n := min(b.pending(), i%60)
 		out.Write(b.buf[b.off : b.off+n])
-		b.advance(n, func(uint32) {})
+		b.advance(n, func(_, _ uint32) {})
 	}
 	out.Write(b.buf[b.off:])
 	if !bytes.Equal(in.Bytes(), out.Bytes()) {
@@ -61,7 +61,7 @@ func TestBacklogMoves(t *testing.T) {
 
 func TestMailbox(t *testing.T) {
 	var m mailbox
-	m.init(2*postSize + 5)
+	m.init(2*postSize+5, sinceNow())
 	woken := make(chan bool, 1000)
 	wake := func() { woken <- true }
 	if !m.put(1, make([]byte, 100), 1, wake) || m.len() != 1 {
@@ -95,7 +95,7 @@ func TestMailbox(t *testing.T) {
 // The buffers of a burst are given back once it was quiet for long.
 func TestMailboxShrinks(t *testing.T) {
 	var m mailbox
-	m.init(1 << 20)
+	m.init(1<<20, sinceNow())
 	wake := func() {}
 	turn := func(n int) {
 		m.put(1, make([]byte, n), 1, wake)

@@ -21,7 +21,7 @@ func TestStage(t *testing.T) {
 			b := bytes.Repeat([]byte(fmt.Sprint(i)), rnd.IntN(4))
 			want[c].Write(b)
 			tags[c]++
-			last[c] = s.add(last[c], b, uint32(tags[c]))
+			last[c] = s.add(last[c], b, uint32(tags[c]), 0)
 			if total := s.parts[last[c]-1].total; int(total) != want[c].Len() {
 				t.Fatalf("%d bytes are staged, total says %d", want[c].Len(), total)
 			}
@@ -45,7 +45,7 @@ func TestStage(t *testing.T) {
 		}
 		s.reset()
 	}
-	s.add(0, make([]byte, stageFull), 0)
+	s.add(0, make([]byte, stageFull), 0, 0)
 	if !s.full() {
 		t.Error("not full")
 	}
@@ -64,7 +64,7 @@ func TestBacklogNumbers(t *testing.T) {
 	if a == b || a&backlogBit == 0 || s.get(a) == s.get(b) {
 		t.Errorf("numbers %x and %x", a, b)
 	}
-	s.get(a).add([]byte("x"), 1)
+	s.get(a).add([]byte("x"), 1, 0)
 	s.giveBack(a)
 	if c := s.take(); c != a || s.get(c).pending() != 0 {
 		t.Errorf("number %x with %d bytes", c, s.get(c).pending())

@@ -20,6 +20,7 @@ type wheel struct {
 	bucket [wheelLen]slab.Slot   // head of each bucket's list
 	some   [wheelLen / 64]uint64 // a bit for each bucket that is not empty
 	at     uint32                // every deadline with a tick <= at has been popped
+	popped uint32                // tick of the deadline that was popped last
 	n      int
 }
 
@@ -68,6 +69,7 @@ func (w *wheel) pop(recs *slab.Slab[record], now time.Duration) slab.Slot {
 		b := (w.at + 1) & wheelMask
 		for slot := w.bucket[b]; slot != 0; slot = recs.At(slot).next {
 			if recs.At(slot).due <= end { // others are a round or more away
+				w.popped = recs.At(slot).due
 				w.remove(recs, slot)
 				return slot
 			}
