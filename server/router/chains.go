@@ -3,7 +3,7 @@ package router
 // leader returns the leader of the id k, 0 if nobody holds it. The caller holds the id's lock, for lead
 // and follow too.
 func (r *Local) leader(is *idShard, k *ident) uint32 {
-	p := is.head(k.hash >> shardBits)
+	p := is.Head(k.hash >> shardBits)
 	if p == nil {
 		return 0
 	}
@@ -20,17 +20,17 @@ func (r *Local) leader(is *idShard, k *ident) uint32 {
 
 // lead makes the login at slot the leader of an id that nobody has held.
 func (r *Local) lead(is *idShard, slot, hash uint32) {
-	if from, to := is.grow(); from != to {
+	if from, to := is.Grow(); from != to {
 		// The members of bucket from are divided between the two, which turns their order round.
-		rest := *is.place(from)
-		*is.place(from) = 0
+		rest := *is.Place(from)
+		*is.Place(from) = 0
 		for rest != 0 {
 			l := r.memory.logins.At(rest)
-			p := is.head(r.hashKey(l.key) >> shardBits)
+			p := is.Head(r.hashKey(l.key) >> shardBits)
 			*p, l.link, rest = rest, *p, l.link
 		}
 	}
-	p := is.head(hash >> shardBits)
+	p := is.Head(hash >> shardBits)
 	r.memory.logins.At(slot).link = *p
 	*p = slot
 }
@@ -52,7 +52,7 @@ func (r *Local) leave(slot uint32, l *login) {
 	is := &r.ids[h%shards]
 	is.mu.Lock()
 	defer is.mu.Unlock()
-	p := is.head(h >> shardBits)
+	p := is.Head(h >> shardBits)
 	for *p != 0 && *p != slot {
 		p = &r.memory.logins.At(*p).link
 	}
@@ -67,7 +67,7 @@ func (r *Local) leave(slot uint32, l *login) {
 		r.memory.logins.At(l.peer).link = l.link
 	default:
 		*p = l.link
-		is.members--
+		is.Unchained()
 		if r.interest != nil {
 			r.interest(r.memory.id(l.key))
 		}
@@ -79,7 +79,7 @@ func (r *Local) leave(slot uint32, l *login) {
 
 // holds tells whether session holds any id, and whether it holds the one of leader. The caller holds both locks.
 func (r *Local) holds(ss *sessionShard, h uint32, session word, leader uint32) (known, same bool) {
-	p := ss.head(h >> shardBits)
+	p := ss.Head(h >> shardBits)
 	if p == nil {
 		return false, false
 	}
@@ -98,16 +98,16 @@ func (r *Local) holds(ss *sessionShard, h uint32, session word, leader uint32) (
 
 // own puts the login at slot into its session's chain. The caller holds the session's lock.
 func (r *Local) own(ss *sessionShard, slot, hash uint32) {
-	if from, to := ss.grow(); from != to {
-		rest := *ss.place(from)
-		*ss.place(from) = 0
+	if from, to := ss.Grow(); from != to {
+		rest := *ss.Place(from)
+		*ss.Place(from) = 0
 		for rest != 0 {
 			l := r.memory.logins.At(rest)
-			p := ss.head(r.hash(l.session) >> shardBits)
+			p := ss.Head(r.hash(l.session) >> shardBits)
 			*p, l.sibling, rest = rest, *p, l.sibling
 		}
 	}
-	p := ss.head(hash >> shardBits)
+	p := ss.Head(hash >> shardBits)
 	r.memory.logins.At(slot).sibling = *p
 	*p = slot
 }

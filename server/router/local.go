@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"sync"
+
+	"cometctl/internal/slab"
 )
 
 const (
@@ -14,14 +16,14 @@ const (
 // idShard holds the chains of a share of the ids.
 type idShard struct {
 	mu sync.Mutex
-	index
+	slab.Index
 	_ [24]byte // a cache line each
 }
 
 // sessionShard holds the chains of a share of the sessions.
 type sessionShard struct {
 	mu sync.Mutex
-	index
+	slab.Index
 	sessions int      // sessions with at least one id
 	_        [16]byte // a cache line each
 }
@@ -109,7 +111,7 @@ func (r *Local) Logout(s Session) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	found := false
-	for p := ss.head(h >> shardBits); p != nil && *p != 0; {
+	for p := ss.Head(h >> shardBits); p != nil && *p != 0; {
 		slot := *p
 		l := r.memory.logins.At(slot)
 		if l.session != session {
@@ -118,7 +120,7 @@ func (r *Local) Logout(s Session) {
 		}
 		found = true
 		*p = l.sibling
-		ss.members--
+		ss.Unchained()
 		r.leave(slot, l)
 		r.memory.freeLogin(slot)
 	}
@@ -208,10 +210,10 @@ func (r *Local) Stats() (st Stats) {
 		ss, is := &r.sessions[i], &r.ids[i]
 		ss.mu.Lock()
 		st.Sessions += ss.sessions
-		st.Logins += int(ss.members)
+		st.Logins += int(ss.Members())
 		ss.mu.Unlock()
 		is.mu.Lock()
-		st.IDs += int(is.members)
+		st.IDs += int(is.Members())
 		is.mu.Unlock()
 	}
 	return st

@@ -19,10 +19,10 @@ func check(t *testing.T, r *Local) {
 	blocks := 0
 	for i := range r.ids {
 		is := &r.ids[i]
-		for b := range is.buckets {
-			for lead := *is.place(b); lead != 0; lead = r.memory.logins.At(lead).link {
+		for b := range is.Buckets() {
+			for lead := *is.Place(b); lead != 0; lead = r.memory.logins.At(lead).link {
 				l := r.memory.logins.At(lead)
-				if h := r.hashKey(l.key); int(h%shards) != i || is.bucket(h>>shardBits) != b {
+				if h := r.hashKey(l.key); int(h%shards) != i || is.Bucket(h>>shardBits) != b {
 					t.Errorf("key %x is in shard %d bucket %d", l.key, i, b)
 				}
 				if keys[l.key] {
@@ -46,10 +46,10 @@ func check(t *testing.T, r *Local) {
 	}
 	for i := range r.sessions {
 		ss := &r.sessions[i]
-		for b := range ss.buckets {
-			for slot := *ss.place(b); slot != 0; slot = r.memory.logins.At(slot).sibling {
+		for b := range ss.Buckets() {
+			for slot := *ss.Place(b); slot != 0; slot = r.memory.logins.At(slot).sibling {
 				l := r.memory.logins.At(slot)
-				if h := r.hash(l.session); int(h%shards) != i || ss.bucket(h>>shardBits) != b {
+				if h := r.hash(l.session); int(h%shards) != i || ss.Bucket(h>>shardBits) != b {
 					t.Errorf("session %x is in shard %d bucket %d", l.session, i, b)
 				}
 				if p := (pair{l.key, l.session}); bySession[p] || !byID[p] {
@@ -104,12 +104,12 @@ func TestIndexGrows(t *testing.T) {
 	longest := 0
 	for i := range r.ids {
 		is := &r.ids[i]
-		if want := (is.members + load - 1) / load; is.buckets != want {
-			t.Errorf("shard %d has %d buckets for %d members, want %d", i, is.buckets, is.members, want)
+		if want := (is.Members() + 1) / 2; is.Buckets() != want {
+			t.Errorf("shard %d has %d buckets for %d members, want %d", i, is.Buckets(), is.Members(), want)
 		}
-		for b := range is.buckets {
+		for b := range is.Buckets() {
 			length := 0
-			for slot := *is.place(b); slot != 0; slot = r.memory.logins.At(slot).link {
+			for slot := *is.Place(b); slot != 0; slot = r.memory.logins.At(slot).link {
 				length++
 			}
 			longest = max(longest, length)
@@ -131,6 +131,7 @@ func TestIndexGrows(t *testing.T) {
 func TestCollisions(t *testing.T) {
 	got := map[Session]int{}
 	r := NewLocal(func(s Session, _ []byte, _ uint64) { got[s]++ })
+	const headBits = 7 // of the buckets that an index begins with
 	var ids [][]byte
 	for i := 0; len(ids) < 60; i++ {
 		id := fmt.Append(nil, i)
@@ -155,7 +156,7 @@ func TestCollisions(t *testing.T) {
 	}
 	check(t, r)
 	length := 0
-	for slot := *r.ids[0].place(0); slot != 0; slot = r.memory.logins.At(slot).link {
+	for slot := *r.ids[0].Place(0); slot != 0; slot = r.memory.logins.At(slot).link {
 		length++
 	}
 	if length != len(ids) {

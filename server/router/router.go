@@ -15,7 +15,6 @@
 //	local.go   Local: the three operations and their locks
 //	login.go   the record of a login, and where records come from
 //	chains.go  how a login enters and leaves its chains
-//	index.go   a hash index that grows by one bucket at a time
 //	text.go    ids that are not numbers, in blocks
 package router
 

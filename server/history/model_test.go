@@ -1,0 +1,367 @@
+package history
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// world is a Store beside what it should be: all messages that each id ever had, and what of them the bounds leave.
+type world struct {
+	t    *testing.T
+	s    *Store
+	now  time.Duration
+	next uint64 // where the numbers of the next record begin
+	tied bool   // it hears of what is forgotten
+	told []string
+	ids  map[string]*truth
+	held map[string]bool
+}
+
+// truth is a record as slices have it.
+type truth struct {
+	last   uint64
+	all    []message // with their numbers, of this record
+	kept   []message
+	seen   time.Duration
+	joined bool
+}
+
+type message struct {
+	n    uint64
+	text string
+	at   time.Duration
+}
+
+func newWorld(t *testing.T, cfg Config, tied bool) *world {
+	w := &world{t: t, tied: tied, next: 1e11, ids: map[string]*truth{}, held: map[string]bool{}}
+	w.s = New(cfg, func() time.Duration { return w.now })
+	w.s.start = func() uint64 { w.next += 1e6; return w.next }
+	if tied {
+		w.s.OnForget(func(id string) { w.told = append(w.told, id) })
+	}
+	return w
+}
+
+// publish sends a message, as router.Local does.
+func (w *world) publish(id, text string) {
+	w.t.Helper()
+	r := w.ids[id]
+	active := w.s.Active()
+	staged, tag, ticket := w.s.Enter([]byte(id), []byte(text), 7)
+	defer w.s.Leave(ticket)
+	if (ticket != 0) != active {
+		w.t.Fatalf("active %v, ticket %d", active, ticket)
+	}
+	if r == nil && (w.s.cfg.Messages == 0 || tag == 7 && w.s.memory.units.Len() >= w.s.memory.limit-1) { // or no room for one
+		if string(staged) != text || tag != 7 {
+			w.t.Fatalf("without a record: %q, tag %x", staged, tag)
+		}
+		return
+	}
+	if r == nil {
+		r = &truth{last: w.next, seen: w.now}
+		w.ids[id] = r
+	}
+	r.last++
+	if tag != 7|TagNumbered {
+		w.t.Fatalf("tag %x", tag)
+	}
+	if n, gotID, got := Cut(staged); n != r.last || string(gotID) != id || string(got) != text {
+		w.t.Fatalf("message %q of %q number %d came out as %q of %q number %d", text, id, r.last, got, gotID, n)
+	}
+	m := message{r.last, text, w.now}
+	r.all = append(r.all, m)
+	if w.s.cfg.Messages == 0 {
+		return
+	}
+	r.kept = append(r.kept, m)
+	for len(r.kept) > w.s.cfg.Messages || size(r.kept) > w.s.cfg.Bytes {
+		r.kept = r.kept[1:]
+	}
+}
+
+func size(all []message) (n int) {
+	for _, m := range all {
+		n += headLen + len(m.text)
+	}
+	return n
+}
+
+// resume does what a front does, and compares what is told with the truth. exact says that nothing is lost for want of memory.
+func (w *world) resume(id string, since uint64, known, exact bool) {
+	w.t.Helper()
+	var got []message
+	at, whole, busy, err := w.s.TryResume([]byte(id), since, known, func() error { return nil }, func(n uint64, msg []byte) {
+		got = append(got, message{n: n, text: string(msg)})
+	})
+	if busy || err != nil {
+		w.t.Fatalf("busy %v, error %v", busy, err)
+	}
+	r := w.ids[id]
+	if r == nil {
+		r = &truth{last: w.next}
+		w.ids[id] = r
+	}
+	r.seen, r.joined, w.held[id] = w.now, true, true
+	if at != r.last {
+		w.t.Fatalf("%q stands at %d, want %d", id, at, r.last)
+	}
+	if !known {
+		if len(got) > 0 || !whole {
+			w.t.Fatalf("a fresh client is told %v, whole %v", got, whole)
+		}
+		return
+	}
+	if exact {
+		w.expire(r)
+	}
+	// Whatever was lost: what is told is the end of what there was, and it is whole only if nothing lies between.
+	mine := since <= r.last && since+uint64(len(r.all)) >= r.last
+	var missed []message
+	for _, m := range r.all {
+		if !mine || m.n > since {
+			missed = append(missed, m)
+		}
+	}
+	if len(got) > len(missed) {
+		w.t.Fatalf("%q since %d: told %d messages of %d", id, since, len(got), len(missed))
+	}
+	for i, m := range missed[len(missed)-len(got):] {
+		if got[i].n != m.n || got[i].text != m.text {
+			w.t.Fatalf("%q since %d: told number %d %q, want number %d %q", id, since, got[i].n, got[i].text, m.n, m.text)
+		}
+	}
+	if want := since == 0 || mine && len(got) == len(missed); whole != want {
+		w.t.Fatalf("%q since %d of up to %d: whole %v, told %d of %d", id, since, r.last, whole, len(got), len(missed))
+	}
+	if since != 0 && whole != (len(got) > 0 && got[0].n == since+1 || len(got) == 0 && since == at) {
+		w.t.Fatalf("%q since %d: whole %v does not go with the first number %v", id, since, whole, got)
+	}
+	if !exact {
+		return
+	}
+	want := slices.DeleteFunc(slices.Clone(r.kept), func(m message) bool { return r.first() <= since+1 && m.n <= since && since <= r.last })
+	if len(got) != len(want) {
+		w.t.Fatalf("%q since %d: told %d messages, kept are %d", id, since, len(got), len(want))
+	}
+}
+
+func (r *truth) first() uint64 { return r.last - uint64(len(r.kept)) + 1 }
+
+func (w *world) expire(r *truth) {
+	for len(r.kept) > 0 && w.now-r.kept[0].at >= w.s.cfg.TTL {
+		r.kept = r.kept[1:]
+	}
+}
+
+func (w *world) sweep(exact bool) {
+	w.t.Helper()
+	w.told = nil
+	w.s.Sweep(w.now, func(id []byte) bool { return w.held[string(id)] })
+	var gone []string
+	for id, r := range w.ids {
+		w.expire(r)
+		if w.held[id] {
+			r.seen = w.now
+			continue
+		}
+		r.joined = false
+		if w.now-r.seen >= w.s.cfg.TTL && (len(r.kept) == 0 || w.tied) {
+			gone = append(gone, id)
+			delete(w.ids, id)
+		}
+	}
+	if w.tied && exact {
+		slices.Sort(gone)
+		slices.Sort(w.told)
+		if !slices.Equal(gone, w.told) {
+			w.t.Fatalf("forgotten are %q, want %q", w.told, gone)
+		}
+	}
+}
+
+// check walks everything that the Store holds, and compares it with the truth where that is exact.
+func (w *world) check(exact bool) {
+	w.t.Helper()
+	s := w.s
+	m := &s.memory
+	units, ids, messages, listed := 0, 0, 0, 0
+	for i := range s.shards {
+		sh := &s.shards[i]
+		for b := range sh.index.Buckets() {
+			for slot := *sh.index.Place(b); slot != 0; slot = m.record(slot).link {
+				r := m.record(slot)
+				if r.hash%shards != uint32(i) || sh.index.Bucket(r.hash>>shardBits) != b {
+					w.t.Fatalf("record %d is in the wrong chain", slot)
+				}
+				ids++
+				units++
+				if r.text != 0 {
+					units++
+				}
+				if r.listed {
+					listed++
+				} else if r.count > 0 || !r.joined {
+					w.t.Fatalf("record %q has %d messages, joined %v, and is not listed", s.appendID(nil, r), r.count, r.joined)
+				}
+				n := w.walk(r)
+				units += n
+				messages += int(r.count)
+				id := string(s.appendID(nil, r))
+				if tr := w.ids[id]; exact && (tr == nil || tr.last != r.last || len(tr.kept) != int(r.count) || size(tr.kept) != int(r.size)) {
+					w.t.Fatalf("record of %q: last %d, %d messages; want %+v", id, r.last, r.count, tr)
+				}
+			}
+		}
+	}
+	st := s.Stats()
+	if units != m.units.Len() || int(st.IDs) != ids || int(st.Messages) != messages || st.Bytes != int64(units*unitSize) {
+		w.t.Fatalf("found %d units, %d ids, %d messages; counted %d units, %+v", units, ids, messages, m.units.Len(), st)
+	}
+	if exact && ids != len(w.ids) {
+		w.t.Fatalf("%d ids, want %d", ids, len(w.ids))
+	}
+	before := uint32(0)
+	for slot := m.oldest; slot != 0; before, slot = slot, m.record(slot).newer {
+		if m.record(slot).older != before {
+			w.t.Fatal("the order is broken")
+		}
+		listed--
+	}
+	if listed != 0 || m.newest != before {
+		w.t.Fatalf("%d records are listed and not in order", listed)
+	}
+}
+
+// walk counts the units of a record's messages.
+func (w *world) walk(r *record) (units int) {
+	m := &w.s.memory
+	if (r.head == 0) != (r.count == 0) || (r.tail == 0) != (r.count == 0) {
+		w.t.Fatalf("%d messages from unit %d to %d", r.count, r.head, r.tail)
+	}
+	p := place{r.head, int(r.from)}
+	for range r.count {
+		length, _, _ := m.head(&p)
+		m.skip(&p, length)
+	}
+	if p.slot != r.tail || r.count > 0 && p.at != int(r.to) {
+		w.t.Fatalf("the messages end at %+v, want %d, %d", p, r.tail, r.to)
+	}
+	for slot := r.head; slot != 0; slot = m.units.At(slot).next {
+		units++
+	}
+	return units
+}
+
+var modelIDs = []string{"1", "12", "a", "b.c", strings.Repeat("x", 75), strings.Repeat("x", 76), strings.Repeat("x", 128), "~"}
+
+// step does something that rnd chooses.
+func (w *world) step(rnd *rand.Rand, exact bool) {
+	id := modelIDs[rnd.IntN(len(modelIDs))]
+	switch op := rnd.IntN(20); {
+	case op < 10:
+		n := rnd.IntN(60)
+		if rnd.IntN(4) == 0 {
+			n = rnd.IntN(400)
+		}
+		w.publish(id, strings.Repeat(fmt.Sprint(op), n))
+	case op < 14:
+		since := uint64(0)
+		if r := w.ids[id]; r != nil {
+			since = r.last - min(r.last, uint64(rnd.IntN(14)-1)) // once in a while one from the future
+		}
+		if rnd.IntN(10) == 0 {
+			since = []uint64{0, 1, 5e11, 1<<64 - 1}[rnd.IntN(4)]
+		}
+		w.resume(id, since, rnd.IntN(4) > 0, exact)
+	case op < 16:
+		w.held[id] = false
+	case op < 18:
+		w.now += time.Duration(rnd.IntN(4)) * time.Second
+	default:
+		w.sweep(exact)
+	}
+}
+
+func TestModel(t *testing.T) {
+	seeds := 1000
+	if testing.Short() {
+		seeds = 100
+	}
+	for seed := range seeds {
+		rnd := rand.New(rand.NewPCG(1, uint64(seed)))
+		w := newWorld(t, Config{Messages: rnd.IntN(12), Bytes: 256 + rnd.IntN(800), TTL: 10 * time.Second}, seed%2 == 1)
+		for range 300 {
+			w.step(rnd, true)
+		}
+		w.check(true)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// With too little memory nobody can say what is left. What is told must be true all the same.
+func TestModelWithoutMemory(t *testing.T) {
+	for seed := range 300 {
+		rnd := rand.New(rand.NewPCG(2, uint64(seed)))
+		w := newWorld(t, Config{Messages: 1 + rnd.IntN(12), Bytes: 256 + rnd.IntN(800), TTL: 10 * time.Second}, true)
+		w.s.memory.limit = 4 + rnd.IntN(40)
+		for range 300 {
+			w.told = nil
+			w.step(rnd, false)
+			for _, id := range w.told {
+				delete(w.ids, id)
+			}
+			if most := w.s.memory.limit + 2*len(modelIDs); w.s.memory.units.Len() > most {
+				t.Fatalf("seed %d: %d units, at most %d", seed, w.s.memory.units.Len(), most)
+			}
+		}
+		w.check(false)
+	}
+}
+
+func FuzzStore(f *testing.F) {
+	f.Add([]byte{3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		if len(script) < 2 || len(script) > 1000 {
+			return
+		}
+		w := newWorld(t, Config{Messages: int(script[0] % 16), Bytes: 256 + int(script[1])*8, TTL: 10 * time.Second}, script[0]%32 >= 16)
+		for b := script[2:]; len(b) >= 3; b = b[3:] {
+			id := modelIDs[b[0]%8]
+			switch b[0] / 8 % 6 {
+			case 0, 1:
+				w.publish(id, strings.Repeat("m", int(b[1])<<(b[2]%3)))
+			case 2:
+				var since uint64
+				if r := w.ids[id]; r != nil {
+					since = r.last + 2 - uint64(b[1]%16)
+				}
+				w.resume(id, since, b[2] > 30, true)
+			case 3:
+				w.held[id] = false
+			case 4:
+				w.now += time.Duration(b[1]) * 50 * time.Millisecond
+			case 5:
+				w.sweep(true)
+			}
+		}
+		w.check(true)
+	})
+}
+
+func FuzzCut(f *testing.F) {
+	f.Add(uint64(5), []byte("12"), []byte("text"))
+	f.Fuzz(func(t *testing.T, n uint64, id, msg []byte) {
+		id = id[:min(len(id), 128)]
+		gotN, gotID, got := Cut(Append([]byte("x"), n, id, msg)[1:])
+		if gotN != n || string(gotID) != string(id) || string(got) != string(msg) {
+			t.Fatalf("%d %q %q came out as %d %q %q", n, id, msg, gotN, gotID, got)
+		}
+	})
+}

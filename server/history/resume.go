@@ -1,0 +1,95 @@
+package history
+
+import (
+	"runtime"
+	"slices"
+)
+
+// patience is how often a publisher lets others go first when a loop wants its shard.
+const patience = 100
+
+// giveWay lets a loop have a shard that it has found taken: it may only try, and would lose against publishers who wait in line.
+func (sh *shard) giveWay() {
+	for range patience {
+		runtime.Gosched()
+		if !sh.wanted.Load() {
+			return
+		}
+	}
+	sh.wanted.Store(false) // its connection may have ended meanwhile
+}
+
+// TryResume logs a session in to id and tells what its client has missed, with no message between the two and none told twice: what is
+// published before join is told by f, what is published later goes to the session. join is called with the shard locked and is the router's
+// Login; where it fails, nothing is told, and err is its error.
+//
+// Without a position (known is false) nothing is missed, and since is ignored. Otherwise the client had everything up to the number since; 0
+// asks for all that is kept. f is called for each message that is kept and newer, oldest first; its msg is lent for the call, and it must not
+// call the Store or the Router.
+//
+// at is the number of the last message before the login, a position to come back with; it is never 0. whole is false if there is more that was
+// missed than f was told: then either the first number that f is told is not since+1, and the gap is before it, or f is not called at
+// all, and the gap reaches up to at. A number that is none of this record's, from the future for one, is such a gap before all that is kept.
+//
+// busy says that nothing has happened, because a publisher holds the shard and may wait for the caller's loop: try again in a later turn.
+func (s *Store) TryResume(id []byte, since uint64, known bool, join func() error, f func(n uint64, msg []byte)) (at uint64, whole, busy bool, err error) {
+	hash := s.hash(id)
+	sh := &s.shards[hash%shards]
+	if !sh.mu.TryLock() {
+		sh.wanted.Store(true)
+		return 0, false, true, nil
+	}
+	defer sh.mu.Unlock()
+	sh.wanted.Store(false)
+	if err := join(); err != nil {
+		return 0, false, false, err
+	}
+	slot := s.find(sh, hash, id)
+	if slot == 0 {
+		slot = s.create(sh, hash, id, true)
+	}
+	r := s.memory.record(slot)
+	now := s.millis()
+	r.seen, r.joined = now, true
+	if r.count == 0 {
+		s.memory.unlist(slot) // it has nothing to lose any more
+	}
+	if !known {
+		return r.last, true, false, nil
+	}
+	s.expire(r, now)
+	whole = s.tell(sh, r, since, f)
+	s.counts.resumed.Add(1)
+	if !whole {
+		s.counts.gaps.Add(1)
+	}
+	return r.last, whole, false, nil
+}
+
+// tell calls f for what is kept behind since.
+func (s *Store) tell(sh *shard, r *record, since uint64, f func(n uint64, msg []byte)) (whole bool) {
+	m := &s.memory
+	first := r.first()
+	mine := since >= first-1 && since <= r.last
+	n := first
+	p := place{r.head, int(r.from)}
+	for ; n <= r.last; n++ {
+		length, _, _ := m.head(&p)
+		if mine && n <= since {
+			m.skip(&p, length)
+			continue
+		}
+		if p.at+length <= roomLen {
+			f(n, m.units.At(p.slot).room[p.at:p.at+length:p.at+length])
+			p.at += length
+			continue
+		}
+		sh.staged = slices.Grow(sh.staged[:0], length)[:length]
+		m.read(&p, sh.staged)
+		f(n, sh.staged)
+	}
+	if cap(sh.staged) > keepStaged {
+		sh.staged = nil
+	}
+	return mine || since == 0
+}
