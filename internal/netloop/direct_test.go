@@ -18,7 +18,7 @@ func directPair(t *testing.T) (d net.Conn, peer *net.TCPConn) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	peer = dial(t, ln.Addr().(*net.TCPAddr).AddrPort())
+	peer = dial(t, ln.Addr().(*net.TCPAddr).AddrPort()).tcp
 	c, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)

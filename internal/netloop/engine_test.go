@@ -2,12 +2,14 @@ package netloop
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +21,15 @@ func eachEngine(t *testing.T, f func(t *testing.T, engine string)) {
 		t.Run(e, func(t *testing.T) { f(t, e) })
 	}
 }
+
+// eachWay runs a test of how connections that come in are served: over each engine, and over TLS on the one that speaks it.
+func eachWay(t *testing.T, f func(t *testing.T, engine string)) {
+	eachEngine(t, f)
+	t.Run("tls", func(t *testing.T) { f(t, "goroutine") })
+}
+
+// overTLS tells whether the test is eachWay's over TLS. Both ends look there: start and dial.
+func overTLS(t *testing.T) bool { return strings.HasSuffix(t.Name(), "/tls") }
 
 // script is a Handler made of functions; those that are nil do nothing.
 type script struct {
@@ -69,6 +80,9 @@ func (s *script) Closed(l Loop, c Conn, err error) {
 
 func start(t *testing.T, cfg Config, h Handler) (Engine, netip.AddrPort) {
 	t.Helper()
+	if overTLS(t) {
+		cfg.TLS = serverTLS(t)
+	}
 	e, err := New(cfg, h)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +95,15 @@ func start(t *testing.T, cfg Config, h Handler) (Engine, netip.AddrPort) {
 	return e, addr
 }
 
-func dial(t *testing.T, addr netip.AddrPort) *net.TCPConn {
+// client is the other end of a connection.
+type client struct {
+	net.Conn
+	tcp *net.TCPConn // below it
+}
+
+func (c *client) SetLinger(sec int) error { return c.tcp.SetLinger(sec) }
+
+func dial(t *testing.T, addr netip.AddrPort) *client {
 	t.Helper()
 	nc, err := net.Dial("tcp", addr.String())
 	if err != nil {
@@ -89,7 +111,13 @@ func dial(t *testing.T, addr netip.AddrPort) *net.TCPConn {
 	}
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(20 * time.Second))
-	return nc.(*net.TCPConn)
+	c := &client{nc, nc.(*net.TCPConn)}
+	if overTLS(t) {
+		tc := tls.Client(nc, clientTLS())
+		_ = tc.Handshake() // what the test does next sees why it failed
+		c.Conn = tc
+	}
+	return c
 }
 
 // recv waits for a value that a handler sends; a test that would hang fails instead.
@@ -105,7 +133,7 @@ func recv[T any](t *testing.T, ch <-chan T) T {
 }
 
 func TestEcho(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		_, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
 			readable: func(l Loop, c Conn, b []byte) { l.Write(c, b, 0) },
 		})
@@ -127,7 +155,7 @@ func TestEcho(t *testing.T) {
 
 // A reader that starts late gets every byte in order, and each write is reported exactly once and in order.
 func TestPartialWritesKeepOrderAndTags(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		const writes = 3000
 		opened := make(chan Conn, 1)
 		done := make(chan int, 1)
@@ -177,7 +205,7 @@ func TestPartialWritesKeepOrderAndTags(t *testing.T) {
 }
 
 func TestPendingIsBoundedAndUnsentIsTold(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		const bound = 100_000
 		type end struct{ wrote, unsent, accepted, refused int }
 		opened, closed := make(chan Conn, 1), make(chan end, 1)
@@ -223,7 +251,7 @@ func TestPendingIsBoundedAndUnsentIsTold(t *testing.T) {
 }
 
 func TestPostReachesLiveAndTellsDead(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		type mail struct {
 			text  string
 			tag   uint64
@@ -281,7 +309,7 @@ func TestPostReachesLiveAndTellsDead(t *testing.T) {
 
 // Publishers that are faster than the loop wait; nothing is lost and each publisher's order holds.
 func TestMailboxBackPressure(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		const publishers, posts = 4, 5000
 		opened := make(chan Conn, 1)
 		done := make(chan bool, 1)
@@ -320,7 +348,7 @@ func TestMailboxBackPressure(t *testing.T) {
 }
 
 func TestDeadline(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		errLate := errors.New("said nothing")
 		closed := make(chan error, 2)
 		var at, set time.Duration

@@ -2,6 +2,7 @@ package netloop
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -12,8 +13,8 @@ import (
 	"cometctl/internal/slab"
 )
 
-// goEngine implements Engine with net.Conn, a reading and a writing goroutine for each connection, and one more for each
-// loop that meets deadlines and delivers mail.
+// goEngine implements Engine with net.Conn, a reading goroutine for each connection, a writing one while it has output, and one
+// more for each loop that meets deadlines and delivers mail.
 type goEngine struct {
 	cfg   Config
 	loops []*goLoop
@@ -39,13 +40,16 @@ type goLoop struct {
 	closed     bool
 }
 
-// goConn is a connection. Everything but nc belongs to the turn of its loop.
+// goConn is a connection. All of it belongs to the turn of its loop, but its reader and its writer use what they took there.
 type goConn struct {
-	nc      *net.TCPConn
+	nc      *net.TCPConn       // nil while it is dialled
+	tls     *tls.Conn          // around nc; nil: it is plain
 	cancel  context.CancelFunc // ends a dial
 	writing backlog            // what the writer has in hand
 	queued  backlog            // what it takes next
-	kick    chan struct{}      // tells the writer that queued is not empty; closed with the connection
+	busy    bool               // there is a writer
+	shaking bool               // the TLS handshake is not over, and nothing can be written
+	bye     bool               // the writer is to end our direction of TLS
 }
 
 func newGoroutine(cfg Config, h Handler) Engine {
@@ -125,25 +129,26 @@ func (l *goLoop) adopt(st state, gc *goConn) Conn {
 	for int(slot) >= len(l.conns) {
 		l.conns = append(l.conns, nil)
 	}
-	gc.kick = make(chan struct{}, 1)
 	l.conns[slot] = gc
 	return l.conn(slot)
 }
 
-// start tells that c is open and sets its goroutines going. The reader waits for the end of this turn.
+// start tells that c is open and sets it going. Its goroutine waits for the end of this turn.
 func (l *goLoop) start(c Conn, gc *goConn) {
 	l.h.Opened(l, c)
-	if l.live(c) == nil {
-		return
+	switch {
+	case l.live(c) == nil:
+	case gc.tls != nil:
+		l.e.all.Go(func() { l.shake(c, gc) })
+	default:
+		l.e.all.Go(func() { l.reader(c, gc, gc.nc) })
 	}
-	l.e.all.Go(func() { l.reader(c, gc) })
-	l.e.all.Go(func() { l.writer(c, gc) })
 }
 
-func (l *goLoop) reader(c Conn, gc *goConn) {
+func (l *goLoop) reader(c Conn, gc *goConn, from io.Reader) {
 	buf := make([]byte, l.e.cfg.ReadBuffer)
 	for {
-		n, err := gc.nc.Read(buf)
+		n, err := from.Read(buf)
 		live := true
 		l.inTurn(func() {
 			if r := l.live(c); n > 0 && r != nil && r.state == stateOpen {
@@ -173,20 +178,39 @@ func (l *goLoop) readEnd(c Conn, gc *goConn, err error) {
 	l.Close(c, err)
 }
 
+// write sees to it that somebody writes what is queued: an idle connection has nobody who waits for output.
+func (l *goLoop) write(c Conn, gc *goConn) {
+	if !gc.busy && !gc.shaking {
+		gc.busy = true
+		l.e.all.Go(func() { l.writer(c, gc) })
+	}
+}
+
+// writer writes until nothing is queued. It takes note of what it has written and takes what has been queued meanwhile in one turn.
 func (l *goLoop) writer(c Conn, gc *goConn) {
-	for range gc.kick {
+	n, err := 0, error(nil)
+	for {
 		var buf []byte
+		var bye bool
+		var to io.Writer
 		l.inTurn(func() {
-			if l.live(c) != nil {
-				gc.writing, gc.queued = gc.queued, gc.writing
-				buf = gc.writing.buf
+			l.written(c, gc, n, err)
+			if l.live(c) == nil {
+				return
 			}
+			gc.writing, gc.queued = gc.queued, gc.writing
+			buf, bye, to = gc.writing.buf, gc.bye, gc.wire()
+			gc.bye, gc.busy = false, len(buf) > 0 || bye
 		})
-		n, err := 0, error(nil)
-		if len(buf) > 0 {
-			n, err = gc.nc.Write(buf)
+		switch {
+		case len(buf) > 0:
+			n, err = to.Write(buf)
+		case bye:
+			gc.sayBye()
+			n, err = 0, nil
+		default:
+			return
 		}
-		l.inTurn(func() { l.written(c, gc, n, err) })
 	}
 }
 
@@ -233,17 +257,9 @@ func (l *goLoop) Write(c Conn, b []byte, tag uint32) bool {
 	if p := gc.waiting(); p > 0 && p+len(b) > l.e.cfg.MaxPending {
 		return false
 	}
-	gc.queue(b, tag, l.takeStamp(tag))
+	gc.queued.add(b, tag, l.takeStamp(tag))
+	l.write(c, gc)
 	return true
-}
-
-// queue puts output behind what is pending, and tells the writer.
-func (g *goConn) queue(b []byte, tag, at uint32) {
-	g.queued.add(b, tag, at)
-	select {
-	case g.kick <- struct{}{}:
-	default:
-	}
 }
 
 // Pending implements Loop.
@@ -255,11 +271,23 @@ func (l *goLoop) Pending(c Conn) int {
 }
 
 // sendLast, pendingAt and halfClose are how this engine does what ending.go decides.
-func (l *goLoop) sendLast(slot slab.Slot, b []byte) { l.at(slot).queue(b, 0, 0) }
+func (l *goLoop) sendLast(slot slab.Slot, b []byte) {
+	gc := l.at(slot)
+	gc.queued.add(b, 0, 0)
+	l.write(l.conn(slot), gc)
+}
 
 func (l *goLoop) pendingAt(slot slab.Slot) int { return l.at(slot).pending() }
 
-func (l *goLoop) halfClose(slot slab.Slot) bool { return l.at(slot).nc.CloseWrite() == nil }
+func (l *goLoop) halfClose(slot slab.Slot) bool {
+	gc := l.at(slot)
+	if gc.tls == nil {
+		return gc.nc.CloseWrite() == nil
+	}
+	gc.bye = true
+	l.write(l.conn(slot), gc)
+	return true // of a peer that is gone the reader tells
+}
 
 // Close implements Loop.
 func (l *goLoop) Close(c Conn, err error) {
@@ -279,7 +307,6 @@ func (l *goLoop) Close(c Conn, err error) {
 	if gc.nc != nil {
 		gc.nc.Close()
 	}
-	close(gc.kick)
 	var unsent []uint32
 	for _, p := range append(gc.writing.ends, gc.queued.ends...) {
 		unsent = append(unsent, p.tag)

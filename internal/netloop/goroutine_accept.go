@@ -96,7 +96,7 @@ func (e *goEngine) take(nc *net.TCPConn) (err error) {
 			err = ErrClosed
 			return
 		}
-		gc := &goConn{nc: nc}
+		gc := l.e.incoming(nc)
 		l.start(l.adopt(stateOpen, gc), gc)
 	})
 	return err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,7 +94,7 @@ func TestGroupOutlivesItsProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 		inherit(t, engine, g, 1, &script{}).Close()
-		var waiting []*net.TCPConn
+		var waiting []*client
 		for range 10 {
 			waiting = append(waiting, dial(t, g.Addr()))
 		}
@@ -151,7 +150,7 @@ func TestInheritRefuses(t *testing.T) {
 	}
 	defer f.Close()
 	_, addr := start(t, Config{Loops: 1}, &script{})
-	socket, err := dial(t, addr).File()
+	socket, err := dial(t, addr).tcp.File()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 // End delivers what is pending, half-closes, and does not reset the peer although its bytes are never read.
 func TestEndDeliversEverything(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		want := bytes.Repeat([]byte("0123456789"), 500_000)
 		closed := make(chan error, 1)
 		_, addr := start(t, Config{Engine: engine, Loops: 1, MaxPending: 16 << 20, Linger: 20 * time.Second}, &script{
@@ -41,7 +41,7 @@ func TestEndDeliversEverything(t *testing.T) {
 }
 
 func TestLingerIsBounded(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		closed := make(chan error, 1)
 		_, addr := start(t, Config{Engine: engine, Loops: 1, Linger: 10 * time.Millisecond}, &script{
 			opened: func(l Loop, c Conn) { l.End(c, nil) },
@@ -145,7 +145,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestStopListeningKeepsConnections(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		e, addr := start(t, Config{Engine: engine, Loops: 1}, &script{
 			readable: func(l Loop, c Conn, b []byte) { l.Write(c, b, 0) },
 		})
@@ -164,7 +164,7 @@ func TestStopListeningKeepsConnections(t *testing.T) {
 }
 
 func TestCloseEndsEverything(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		opened := make(chan Conn, 10)
 		closed := 0
 		var last error
@@ -188,7 +188,7 @@ func TestCloseEndsEverything(t *testing.T) {
 
 // Conns come and go while others are written to; run with -race.
 func TestChurn(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		var mu sync.Mutex
 		live := map[Conn]bool{}
 		e, addr := start(t, Config{Engine: engine, Loops: 2}, &script{

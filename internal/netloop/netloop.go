@@ -9,8 +9,9 @@
 //
 //   - epoll (Linux): a loop is an epoll set, one read buffer, one listening socket in a SO_REUSEPORT group and a slab of
 //     pointer-free records. An idle connection owns its record and nothing else.
-//   - goroutine (every OS): a connection is a net.Conn with a reading and a writing goroutine, the process per connection
-//     of the articles. It is the portable way and the "before" picture of a memory graph.
+//   - goroutine (every OS): a connection is a net.Conn with a goroutine that reads, and another while there is something to
+//     write: the process per connection of the articles. It is the portable way, the "before" picture of a memory graph, and
+//     the one that speaks TLS.
 //
 // Who owns what: a handler owns nothing that it is handed. Byte slices are lent for the call. Bytes given to Write and
 // Post are copied before they return. A Conn is a number (loop, slot, generation); one whose connection has ended is
@@ -24,6 +25,7 @@
 package netloop
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/netip"
 	"os"
@@ -58,7 +60,8 @@ func (c Conn) gen() uint32 { return uint32(c>>slotBits) & (1<<genBits - 1) }
 // Handler is told what happens to connections. All calls for the connections of one loop come one after another, in that
 // loop's turn; calls for different loops run at the same time. A handler must not block.
 type Handler interface {
-	// Opened tells that c was accepted, or that a Dial has succeeded.
+	// Opened tells that c was accepted, or that a Dial has succeeded. With Config.TLS the handshake comes after it, so that a deadline
+	// that is set here bounds it; what is written meanwhile leaves when it is over.
 	Opened(l Loop, c Conn)
 	// Readable hands over bytes that arrived on c. The slice is the loop's read buffer: lent for this call.
 	Readable(l Loop, c Conn, b []byte)
@@ -141,13 +144,18 @@ type Engine interface {
 type Config struct {
 	Engine      string                // "epoll" or "goroutine"; default: epoll where there is one
 	Loops       int                   // number of loops; default runtime.GOMAXPROCS(0)
-	ReadBuffer  int                   // bytes of a loop's (goroutine: a connection's) read buffer; default 64 KiB (4 KiB)
+	ReadBuffer  int                   // bytes of a loop's (goroutine: a connection's) read buffer; default 64 KiB (4 KiB, with TLS 1 KiB)
 	MaxPending  int                   // bound of a connection's pending output in bytes; default 256 KiB
 	MailboxSize int                   // bound of a loop's mailbox in bytes, some 40 for each post included; default 2 MiB
 	Linger      time.Duration         // how long End waits for the peer; default 2 s
 	Full        func() bool           // while it is true nobody (goroutine: one more) is accepted: who comes waits in the queue; default: never
 	Meter       func(loop int) *Meter // where a loop counts its turns; called once for each by New; default: where nobody sees it
+	TLS         *tls.Config           // goroutine only: what comes in (not what is dialled) speaks TLS; default: nothing does
 	Log         func(msg string)      // told when a lack of descriptors or memory at accept begins and when it is over; default: nobody
+
+	// NotTLS, with TLS, is told in a turn of a peer that does not begin with a TLS record, and of its first bytes. It may End c with words
+	// that the peer understands, which leave as they are; otherwise c ends as after any other failed handshake.
+	NotTLS func(l Loop, c Conn, first [5]byte)
 }
 
 // Errors that a Handler's Closed or an Engine's method returns; compare with errors.Is.
@@ -159,4 +167,9 @@ var (
 	ErrLinger = errors.New("netloop: peer did not close in time")
 	// ErrEngine is returned by New for an engine that this system does not have.
 	ErrEngine = errors.New("netloop: no such engine")
+	// ErrHandshake is what Closed is called with, around the reason, for a connection whose TLS handshake has failed. A peer that ends
+	// it before its first byte is io.EOF.
+	ErrHandshake = errors.New("netloop: TLS handshake failed")
+	// ErrNoTLS is returned by New for an engine that does not speak TLS, and Config.TLS.
+	ErrNoTLS = errors.New("netloop: the epoll engine does not speak TLS, the goroutine engine does")
 )

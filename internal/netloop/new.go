@@ -10,6 +10,9 @@ import (
 
 // New makes an engine whose connections are told to h, and starts its loops. An unknown Config.Engine is ErrEngine.
 func New(cfg Config, h Handler) (Engine, error) {
+	if cfg.Engine == "" && cfg.TLS != nil {
+		cfg.Engine = "goroutine"
+	}
 	if cfg.Engine == "" {
 		cfg.Engine = defaultEngine
 	}
@@ -35,9 +38,15 @@ func New(cfg Config, h Handler) (Engine, error) {
 	}
 	switch {
 	case cfg.Engine == "goroutine":
+		if cfg.TLS != nil {
+			setDefault(&cfg.ReadBuffer, 1<<10) // crypto/tls has a buffer, too
+		}
 		setDefault(&cfg.ReadBuffer, 4<<10)
 		return newGoroutine(cfg, h), nil
 	case cfg.Engine == "epoll" && defaultEngine == "epoll":
+		if cfg.TLS != nil {
+			return nil, ErrNoTLS
+		}
 		setDefault(&cfg.ReadBuffer, 64<<10)
 		return newEpoll(cfg, h)
 	}

@@ -165,7 +165,7 @@ func TestGoroutineBoundIsBehindTheFirstWrite(t *testing.T) {
 
 // Last words are taken however much is pending.
 func TestEndPastTheBound(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		opened := make(chan Conn, 1)
 		e, addr := start(t, Config{Engine: engine, Loops: 1, MaxPending: 10, Linger: 20 * time.Second}, &script{
 			opened: func(l Loop, c Conn) { opened <- c },
@@ -189,7 +189,7 @@ func TestEndPastTheBound(t *testing.T) {
 
 // After Close everybody is told so, and nothing is run or kept.
 func TestAfterClose(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
+	eachWay(t, func(t *testing.T, engine string) {
 		posted := 0
 		opened := make(chan Conn, 1)
 		e, addr := start(t, Config{Engine: engine, Loops: 2}, &script{
