@@ -34,7 +34,7 @@ func TestStats(t *testing.T) {
 		if err := json.Unmarshal([]byte(a.body), &doc); err != nil {
 			t.Fatal(err)
 		}
-		want := "conns.accepted conns.bad conns.max conns.not_found conns.open conns.refused conns.slow conns.streams conns.timeout draining engine " +
+		want := "conns.accepted conns.bad conns.max conns.not_found conns.open conns.refused conns.slow conns.streams conns.timeout conns.tls draining engine " +
 			"ledger.copies ledger.delivered ledger.dropped ledger.gone ledger.offline ledger.pending ledger.sent loops " +
 			"memory.gc_cycles memory.heap_bytes memory.idle_bytes memory.released_bytes memory.rss_bytes memory.stacks_bytes memory.total_bytes " +
 			"open_fds pid router.ids router.logins router.sessions uptime_s"

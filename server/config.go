@@ -35,6 +35,9 @@ func (c *Config) setDefaults() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := c.checkTLS(); err != nil {
+		return err
+	}
 	def(&c.Engine, netloop.Engines()[0])
 	c.NoFront = c.NoFront || c.Family != nil
 	if c.NoFront {

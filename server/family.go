@@ -18,6 +18,8 @@ type Family interface {
 	Account(origin string) Ledger
 	// Collect makes them collect garbage and give memory back to the system.
 	Collect()
+	// Reload makes them read again what may be replaced while they run.
+	Reload()
 	// Drain ends all in order, behind all messages that were sent before.
 	Drain(ctx context.Context) error
 	// Close ends all at once.

@@ -16,12 +16,14 @@ type kin struct {
 	sent      func() int64 // messages that the server had taken, at the time of Drain
 	atDrain   int64
 	collected int
+	reloaded  int
 	closed    int
 }
 
 func (k *kin) Comet() netip.AddrPort { return netip.MustParseAddrPort("127.0.0.1:7") }
 func (k *kin) Ready() error          { return k.notReady }
 func (k *kin) Collect()              { k.collected++ }
+func (k *kin) Reload()               { k.reloaded++ }
 func (k *kin) Close() error          { k.closed++; return nil }
 
 func (k *kin) Account(origin string) (l Ledger) {

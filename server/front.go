@@ -62,13 +62,14 @@ type counts struct {
 	missed   atomic.Int64 // requests answered with 404
 	late     atomic.Int64 // cut off by HeadTimeout
 	slow     atomic.Int64 // ended by SlowClose
+	tls      atomic.Int64 // ended because there was no TLS handshake where there must be
 	cut      atomic.Int64 // did not end in time while draining
 }
 
 // stats are the counters but for the most that may be open.
 func (c *counts) stats() ConnStats {
 	return ConnStats{Open: c.open.Load(), Accepted: c.accepted.Load(), Streams: c.logins.Load(), Refused: c.refused.Load(),
-		Bad: c.bad.Load(), NotFound: c.missed.Load(), Timeout: c.late.Load(), Slow: c.slow.Load()}
+		Bad: c.bad.Load(), NotFound: c.missed.Load(), Timeout: c.late.Load(), Slow: c.slow.Load(), TLS: c.tls.Load()}
 }
 
 // Reasons why the front closes a connection itself.
@@ -121,6 +122,8 @@ func (f *front) Readable(l netloop.Loop, c netloop.Conn, b []byte) {
 	}
 	n, done, err := scan.Scan(b, wire.Limits{})
 	switch {
+	case err != nil && p == nil:
+		f.refuse(l, c, f.unwantedTLS(b, err))
 	case err != nil:
 		f.refuse(l, c, err)
 	case !done:
@@ -282,6 +285,9 @@ func (f *front) Closed(l netloop.Loop, c netloop.Conn, err error) {
 	*cl = client{}
 	delete(fl.partials, c.Slot())
 	f.s.counts.open.Add(-1)
+	if errors.Is(err, netloop.ErrHandshake) {
+		f.s.counts.tls.Add(1)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.s.cfg.Log.Debug("connection ended", "loop", c.Loop(), "slot", c.Slot(), "reason", err)
 	}

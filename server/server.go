@@ -60,7 +60,10 @@ type Config struct {
 	HeadTimeout  time.Duration // how long a request head may take from the connection's beginning; default DefaultHeadTimeout
 	MessageMax   int           // largest message in bytes; default 64 KiB
 	DrainTimeout time.Duration // how long Drain waits for output to leave; default DefaultDrainTimeout
-	NoFront      bool          // no comet listener: a router and the admin listener only, the article's node n2
+	// TLSCert and TLSKey are files in PEM form, by which the comet listener speaks TLS, on the goroutine engine. Reload reads them again. Default:
+	// it does not speak TLS.
+	TLSCert, TLSKey string
+	NoFront         bool // no comet listener: a router and the admin listener only, the article's node n2
 
 	// Join makes this server a node of a cluster, with a router that tells Hooks what it hears. Nil: it is alone.
 	Join func(Hooks) (Cluster, error) `json:"-"`
@@ -106,6 +109,9 @@ type Server struct {
 	tsv      sync.Pool // *bufio.Reader of publishers' streams: a new request comes every second, a buffer need not
 	json     sync.Pool // the same for NDJSON, whose lines may be longer
 
+	certs              *certs    // nil: the comet listener does not speak TLS
+	toldPlain, toldTLS sync.Once // said in the log what mismatch.go is about
+
 	draining atomic.Bool
 	drain    sync.Once
 	drainErr error              // what the one Drain found
@@ -124,7 +130,11 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, counts: new(counts), most: int64(most), born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
+	certs, err := cfg.openCerts()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, certs: certs, counts: new(counts), most: int64(most), born: time.Now(), httpDone: make(chan error, 1), idle: make(chan struct{}, 1)}
 	if cfg.Page != nil {
 		s.counts, s.ledger.fresh = &cfg.Page.counts, cfg.Page.fresh
 		cfg.Page.max.Store(int64(cfg.MaxConns))
@@ -155,7 +165,7 @@ func (s *Server) start() (err error) {
 	}
 	front := &front{s: s}
 	s.engine, err = netloop.New(netloop.Config{Engine: s.cfg.Engine, Loops: s.cfg.Loops, MaxPending: s.cfg.MaxPending,
-		Linger: s.cfg.DrainTimeout, Full: s.full, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
+		Linger: s.cfg.DrainTimeout, Full: s.full, TLS: s.certs.config(), NotTLS: front.notTLS, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
 	if err != nil {
 		return err
 	}
@@ -246,6 +256,21 @@ func (s *Server) Engine() string { return s.cfg.Engine }
 
 // Loops is the number of event loops.
 func (s *Server) Loops() int { return s.engine.Loops() }
+
+// Reload reads again what may be replaced while the server runs: the certificate, its workers' too. Connections go on with what they began with.
+// What cannot be used is refused, with an error that the log has as well, and the old goes on in its place.
+func (s *Server) Reload() error {
+	if s.certs == nil {
+		return nil
+	}
+	if err := s.certs.reload(); err != nil {
+		return err
+	}
+	if s.family != nil {
+		s.family.Reload()
+	}
+	return nil
+}
 
 // Close ends everything at once: connections are cut, what was queued for them counts as gone.
 func (s *Server) Close() (err error) {

@@ -41,6 +41,7 @@ type ConnStats struct {
 	NotFound int64 `json:"not_found"`
 	Timeout  int64 `json:"timeout"` // cut off because the request head took too long
 	Slow     int64 `json:"slow"`    // ended by the slow policy
+	TLS      int64 `json:"tls"`     // ended because their TLS handshake failed, or they spoke plain HTTP where TLS was to be spoken
 }
 
 // Add adds what o counts.
@@ -54,6 +55,7 @@ func (c *ConnStats) Add(o ConnStats) {
 	c.NotFound += o.NotFound
 	c.Timeout += o.Timeout
 	c.Slow += o.Slow
+	c.TLS += o.TLS
 }
 
 // RouterStats counts who is logged in.
@@ -156,7 +158,7 @@ func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	metric("connections_accepted_total", "counter", "Connections accepted.", "", st.Conns.Accepted)
 	metric("streams_total", "counter", "Streams begun.", "", st.Conns.Streams)
 	metric("requests_refused_total", "counter", "Connections that were not given a stream, by reason.",
-		`{reason="full"}`, st.Conns.Refused, `{reason="bad"}`, st.Conns.Bad, `{reason="not_found"}`, st.Conns.NotFound, `{reason="timeout"}`, st.Conns.Timeout)
+		`{reason="full"}`, st.Conns.Refused, `{reason="bad"}`, st.Conns.Bad, `{reason="not_found"}`, st.Conns.NotFound, `{reason="timeout"}`, st.Conns.Timeout, `{reason="tls"}`, st.Conns.TLS)
 	metric("slow_closed_total", "counter", "Connections ended by the slow policy.", "", st.Conns.Slow)
 	metric("router_sessions", "gauge", "Sessions logged in.", "", st.Router.Sessions)
 	metric("router_ids", "gauge", "Ids that somebody holds.", "", st.Router.IDs)

@@ -21,6 +21,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -37,7 +38,24 @@ type streams struct {
 	// outlives it (soak and its processes) lets go of it then; all others may
 	// ignore quit and look at their context only.
 	quit <-chan struct{}
+
+	// hangups is for a command that reads files again at SIGHUP.
+	hangups *hangups
 }
+
+// hangups is what SIGHUP means. It is one of the signals that ask for an end until a command takes it over, as servers do.
+type hangups struct{ taken atomic.Bool }
+
+// take returns the SIGHUPs that come from now on; nohup does not keep them away.
+func (h *hangups) take() <-chan os.Signal {
+	h.taken.Store(true)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
+}
+
+// asksForEnd tells whether a signal does.
+func (h *hangups) asksForEnd(sig os.Signal) bool { return sig != syscall.SIGHUP || !h.taken.Load() }
 
 // sameSignal is how soon after the first signal another one is still the same word: timeout(1) signals its child and then
 // the whole process group, a terminal that closes sends SIGHUP after SIGINT. Nobody presses Ctrl-C twice in that time.
@@ -48,7 +66,8 @@ const sameSignal = 50 * time.Millisecond
 const quitGrace = 500 * time.Millisecond
 
 // stopSignals returns the signals that ask for an end. SIGHUP is one of them (a
-// terminal that closes), unless the caller had it ignored, as nohup does.
+// terminal that closes), unless the caller had it ignored, as nohup does, or a
+// command takes it over.
 func stopSignals() <-chan os.Signal {
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
@@ -60,8 +79,9 @@ func stopSignals() <-chan os.Signal {
 
 // run runs the command that args name and returns the exit code.
 func run(args []string, in io.Reader, out, errw io.Writer, signals <-chan os.Signal) int {
-	return int(supervise(signals, errw, func(ctx context.Context, quit <-chan struct{}) exitCode {
-		return execute(ctx, args, streams{in: in, out: out, err: errw, quit: quit})
+	hup := &hangups{}
+	return int(supervise(signals, hup, errw, func(ctx context.Context, quit <-chan struct{}) exitCode {
+		return execute(ctx, args, streams{in: in, out: out, err: errw, quit: quit, hangups: hup})
 	}))
 }
 
@@ -69,26 +89,27 @@ func run(args []string, in io.Reader, out, errw io.Writer, signals <-chan os.Sig
 //
 // Signals, and this is all there is to them: the first cancels work's context,
 // upon which it stops gently and still reports. The second, unless it is the echo of
-// the first, closes quit and ends with 130, whatever work is doing.
-func supervise(signals <-chan os.Signal, errw io.Writer, work func(context.Context, <-chan struct{}) exitCode) exitCode {
+// the first, closes quit and ends with 130, whatever work is doing. A SIGHUP that work has taken over is none of them.
+func supervise(signals <-chan os.Signal, hup *hangups, errw io.Writer, work func(context.Context, <-chan struct{}) exitCode) exitCode {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	quit := make(chan struct{})
 	code := make(chan exitCode, 1)
 	go func() { code <- work(ctx, quit) }()
 
-	select {
-	case c := <-code:
-		return c
-	case <-signals:
-		cancel()
-	}
-	for first, again := time.Now(), false; !again; {
+	for first, again := (time.Time{}), false; !again; {
 		select {
 		case c := <-code:
 			return c
-		case <-signals:
-			again = time.Since(first) >= sameSignal
+		case sig := <-signals:
+			switch {
+			case !hup.asksForEnd(sig):
+			case first.IsZero():
+				first = time.Now()
+				cancel()
+			default:
+				again = time.Since(first) >= sameSignal
+			}
 		}
 	}
 	close(quit)

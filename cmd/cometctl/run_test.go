@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ func TestFirstSignalStopsGently(t *testing.T) {
 	signals := make(chan os.Signal, 1)
 	signals <- os.Interrupt
 	var errs bytes.Buffer
-	got := supervise(signals, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
+	got := supervise(signals, &hangups{}, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
 		<-ctx.Done()
 		select {
 		case <-quit:
@@ -45,7 +46,7 @@ func TestSecondSignalQuits(t *testing.T) {
 				end := make(chan struct{})
 				letGo := false
 				var errs bytes.Buffer
-				got := supervise(signals, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
+				got := supervise(signals, &hangups{}, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
 					<-quit
 					letGo = obeys
 					if !obeys {
@@ -75,7 +76,7 @@ func TestEchoOfASignalIsNotASecondOne(t *testing.T) {
 		signals <- os.Interrupt
 		signals <- os.Interrupt
 		var errs bytes.Buffer
-		got := supervise(signals, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
+		got := supervise(signals, &hangups{}, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
 			<-ctx.Done()
 			time.Sleep(time.Second) // its report takes a while
 			return exitOK
@@ -84,6 +85,34 @@ func TestEchoOfASignalIsNotASecondOne(t *testing.T) {
 			t.Errorf("code %d, stderr %q", got, errs.String())
 		}
 	})
+}
+
+// SIGHUP ends a command, but for one that has taken it over.
+func TestHangup(t *testing.T) {
+	for _, takes := range []bool{false, true} {
+		signals := make(chan os.Signal) // who sends here knows that it was looked at
+		hup := &hangups{}
+		var errs bytes.Buffer
+		got := supervise(signals, hup, &errs, func(ctx context.Context, quit <-chan struct{}) exitCode {
+			if takes {
+				hup.take()
+				for range 3 {
+					signals <- syscall.SIGHUP
+				}
+				if ctx.Err() != nil {
+					t.Error("SIGHUP has ended the command")
+				}
+				signals <- os.Interrupt
+			} else {
+				signals <- syscall.SIGHUP
+			}
+			<-ctx.Done()
+			return exitOK
+		})
+		if got != exitOK || errs.Len() > 0 {
+			t.Errorf("takes it: %t: code %d, %q", takes, got, errs.String())
+		}
+	}
 }
 
 func TestCodeOf(t *testing.T) {

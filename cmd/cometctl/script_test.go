@@ -26,25 +26,29 @@ import (
 //	freeport VAR                     put a TCP port that nobody listens on into $VAR
 //	start NAME PROGRAM ARGS...       run in the background; what it prints grows in the files NAME.out and NAME.err
 //	await FILE REGEXP                wait until REGEXP matches in FILE, 20 s at most
-//	signal NAME INT|TERM|KILL        send a signal to what was started
+//	signal NAME INT|TERM|KILL|HUP    send a signal to what was started
 //	finish NAME N                    wait for its end, demand exit code N
 //	serve NAME ARGS...               start `cometctl serve` on free ports and wait until it is ready; its addresses
 //	                                 are $NAME_listen and $NAME_admin (host:port), its pid is $NAME_pid, an
 //	                                 embedded NATS server's URL is $NAME_nats
+//	certificate NAME VALID CERT KEY  write a certificate for NAME, valid for VALID from now (-1m: not any more), and its key to files
+//	served HOST:PORT NAME            ask for a stream's head by https, demand the certificate of NAME
 //	json FILE PATH OP VALUE          FILE (or stdout) holds one JSON value; compare the one at PATH (a.b.c, numbers index
 //	                                 arrays, an empty path '.' is the whole) with VALUE; OP is == != < <= > >=
 //
 // Whatever is still running when a script ends is killed.
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"exitcode": scriptExitCode,
-		"freeport": scriptFreePort,
-		"start":    scriptStart,
-		"await":    scriptAwait,
-		"signal":   scriptSignal,
-		"finish":   scriptFinish,
-		"serve":    scriptServe,
-		"json":     scriptJSON,
+		"exitcode":    scriptExitCode,
+		"freeport":    scriptFreePort,
+		"start":       scriptStart,
+		"await":       scriptAwait,
+		"signal":      scriptSignal,
+		"finish":      scriptFinish,
+		"serve":       scriptServe,
+		"json":        scriptJSON,
+		"certificate": scriptCertificate,
+		"served":      scriptServed,
 	}
 }
 
@@ -178,11 +182,11 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func scriptSignal(ts *testscript.TestScript, neg bool, args []string) {
-	scriptUsage(ts, neg, len(args) == 2, "signal NAME INT|TERM|KILL")
-	signals := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}
+	scriptUsage(ts, neg, len(args) == 2, "signal NAME INT|TERM|KILL|HUP")
+	signals := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill, "HUP": syscall.SIGHUP}
 	sig, ok := signals[args[1]]
 	if !ok {
-		ts.Fatalf("signal: %s is not INT, TERM or KILL", args[1])
+		ts.Fatalf("signal: %s is not INT, TERM, KILL or HUP", args[1])
 	}
 	if runtime.GOOS == "windows" && sig != os.Kill {
 		ts.Fatalf("signal: no %s on windows; guard the script with [unix]", args[1])

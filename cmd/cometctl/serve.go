@@ -51,6 +51,9 @@ node. --router-only is a node without a comet listener, the article's n2. A node
 This one keeps the admin listener, embeds NATS (or joins it with them) as the way to them, sums them up in /stats, and starts
 again who has died.
 
+--tls-cert and --tls-key make it speak TLS (1.2 and 1.3), on the goroutine engine. SIGHUP reads both files again: new connections get the
+new certificate, others go on. One that cannot be used is refused, the old one stays, and the log says why. SIGHUP never ends serve.
+
 For every flag, 0, or an empty address, means its default. --max-pending should hold several of the largest messages
 (--message-max): a reader that is one message behind has that one pending.`,
 		Example: `  cometctl serve
@@ -59,6 +62,8 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 
   cometctl serve --engine goroutine              # a goroutine per connection, for comparison
   cometctl serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --json
+
+  cometctl serve --listen :8443 --tls-cert chain.pem --tls-key key.pem
 
   # two machines: a router with NATS on n2, a front on n1
   cometctl serve --router-only --nats-listen 10.0.0.2:4222 --admin 127.0.0.1:8001
@@ -71,6 +76,7 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
 			cfg.SlowPolicy = server.SlowPolicy(policy)
+			applyTLS(cmd.Flags(), &cfg)
 			if cfg.NoFront && cmd.Flags().Changed("listen") {
 				return usageErrorf("--listen %s with --router-only: that one has no comet listener", cfg.Listen)
 			}
@@ -112,6 +118,7 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 	f.DurationVar(&cfg.DrainTimeout, "drain-timeout", server.DefaultDrainTimeout, "how long the end may take")
 	f.BoolVar(&cfg.NoFront, "router-only", false, "no comet listener: a router and the admin listener")
 	f.StringVar(&many, "workers", "", "serve connections in so many processes (Linux): a `number`, or auto for one per processor, and more where --max-conns needs them")
+	addTLSFlags(f, &cfg)
 	among.add(f)
 	f.BoolVar(&asJSON, "json", false, "make the ready line a JSON object")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log why each connection ended")
@@ -121,6 +128,7 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 // ready is the line that serve prints once it takes connections. Other programs start serve and read it.
 type ready struct {
 	Listen string `json:"listen,omitempty"` // not with --router-only
+	TLS    bool   `json:"tls,omitempty"`    // it is spoken there
 	Admin  string `json:"admin"`
 	PID    int    `json:"pid"`
 	Engine string `json:"engine"`
@@ -137,7 +145,11 @@ func (r ready) String() string {
 	var b strings.Builder
 	b.WriteString("ready: ")
 	if r.Listen != "" {
-		fmt.Fprintf(&b, "streams at http://%s/test/{id}, ", r.Listen)
+		scheme := "http"
+		if r.TLS {
+			scheme = "https"
+		}
+		fmt.Fprintf(&b, "streams at %s://%s/test/{id}, ", scheme, r.Listen)
 	}
 	fmt.Fprintf(&b, "admin at http://%s, pid %d", r.Admin, r.PID)
 	if r.Listen != "" {
@@ -167,6 +179,7 @@ func serve(ctx context.Context, s streams, cfg node.Config, processes int, asJSO
 	if cfg.Embed != nil {
 		collectEarly(natsGC)
 	}
+	hangups := s.hangups.take()
 	srv, err := node.New(cfg)
 	if err != nil {
 		return serveError(err)
@@ -177,7 +190,7 @@ func serve(ctx context.Context, s streams, cfg node.Config, processes int, asJSO
 		r.Loops = max(1, cfg.Server.Loops)
 	}
 	if srv.Comet().IsValid() {
-		r.Listen = srv.Comet().String()
+		r.Listen, r.TLS = srv.Comet().String(), cfg.Server.TLSCert != ""
 	}
 	r.NATS, r.Routes = srv.NATS()
 	if asJSON {
@@ -189,8 +202,14 @@ func serve(ctx context.Context, s streams, cfg node.Config, processes int, asJSO
 		srv.Close()
 		return fmt.Errorf("ready line: %w", err)
 	}
-	<-ctx.Done()
-	return srv.Drain(context.WithoutCancel(ctx))
+	for {
+		select {
+		case <-hangups:
+			_ = srv.Reload() // the log says it
+		case <-ctx.Done():
+			return srv.Drain(context.WithoutCancel(ctx))
+		}
+	}
 }
 
 // serveError says what to do about what kept a server from starting.

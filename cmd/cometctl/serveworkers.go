@@ -115,6 +115,7 @@ func newServeWorkerCmd(s streams) *cobra.Command {
 		Hidden:  true,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.hangups.take() // who signals all processes of this name does not mean an end; the parent passes it on
 			collectEarly(workerGC)
 			err := workers.Serve(cmd.Context(), func(a workers.Assignment) (workers.Worker, error) { return startWorker(s, a) })
 			if errors.Is(err, workers.ErrNoParent) {

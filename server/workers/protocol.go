@@ -18,6 +18,7 @@ type order struct {
 	Job     *job `json:"job,omitempty"`
 	Ask     int  `json:"ask,omitempty"` // number of a question; the answer carries it
 	Collect bool `json:"collect,omitempty"`
+	Reload  bool `json:"reload,omitempty"`
 	Drain   bool `json:"drain,omitempty"`
 }
 

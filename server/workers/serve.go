@@ -26,6 +26,7 @@ type Assignment struct {
 type Worker interface {
 	Stats() server.Stats
 	Take(fd int) error // a connection that the parent has accepted
+	Reload() error     // logged already
 	Drain(ctx context.Context) error
 	Close() error
 }
@@ -103,6 +104,9 @@ func (s *session) obey(w Worker) error {
 		}
 		if o.Collect {
 			debug.FreeOSMemory()
+		}
+		if o.Reload {
+			_ = w.Reload()
 		}
 		if o.Ask != 0 {
 			st := w.Stats()

@@ -23,10 +23,11 @@ const patience = 20 * time.Second
 
 // task is what the tests' workers are told.
 type task struct {
-	Max  int    // MaxConns
-	Fail string // it cannot start, and says so
-	Bad  bool   // its configuration is to blame
-	Die  string // it prints this and exits with 3, without a word to the parent
+	Max       int    // MaxConns
+	Fail      string // it cannot start, and says so
+	Bad       bool   // its configuration is to blame
+	Cert, Key string // files; with them it speaks TLS
+	Die       string // it prints this and exits with 3, without a word to the parent
 }
 
 // TestMain makes the test binary the workers, and a parent that can be killed.
@@ -65,7 +66,7 @@ func serveTask(a Assignment) (Worker, error) {
 	if t.Fail != "" {
 		return nil, errors.New(t.Fail)
 	}
-	cfg := server.Config{Admin: "127.0.0.1:0", Loops: 1, MaxConns: t.Max, Inherit: a.Listener, Page: a.Page}
+	cfg := server.Config{Admin: "127.0.0.1:0", Loops: 1, MaxConns: t.Max, Inherit: a.Listener, Page: a.Page, TLSCert: t.Cert, TLSKey: t.Key}
 	if t.Bad {
 		cfg.Engine = "steam"
 	}

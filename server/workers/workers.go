@@ -155,6 +155,13 @@ func (f *Family) Ready() error {
 	return nil
 }
 
+// Reload implements server.Family. A worker that starts later reads everything anew.
+func (f *Family) Reload() {
+	for _, l := range f.links() {
+		go l.tell(order{Reload: true})
+	}
+}
+
 // Drain implements server.Family. All workers drain together: each streams its last chunks. It returns when they have ended, and with an error that
 // says how many connections had to be cut. When ctx is done first, and a while after Config.Drain, they are killed. Calling it again, or after
 // Close, answers the same.
