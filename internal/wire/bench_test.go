@@ -120,3 +120,30 @@ func BenchmarkNextStamp(b *testing.B) {
 		})
 	}
 }
+
+// What a message costs in each form that the front can give it.
+func BenchmarkAppendMessage(b *testing.B) {
+	id, cursor, dst := []byte("1234"), []byte("912345678901"), make([]byte, 0, 512)
+	plain, chinese, broken := []byte(benchMessage), bytes.Repeat([]byte("消息"), 12), []byte("first\r\n<second> \"\xff\"\n "+benchStamp)
+	for _, text := range []struct {
+		name string
+		data []byte
+	}{{"plain", plain}, {"chinese", chinese}, {"broken", broken}} {
+		for _, c := range []struct {
+			name string
+			f    func() []byte
+		}{
+			{"event", func() []byte { return AppendEvent(dst, cursor, "", text.data) }},
+			{"line", func() []byte { return AppendLine(dst, id, 912345678901, text.data) }},
+			{"utf8", func() []byte { return AppendUTF8Repaired(dst, text.data) }},
+		} {
+			b.Run(c.name+"/"+text.name, func(b *testing.B) {
+				b.SetBytes(int64(len(text.data)))
+				b.ReportAllocs()
+				for b.Loop() {
+					c.f()
+				}
+			})
+		}
+	}
+}

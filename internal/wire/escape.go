@@ -19,11 +19,11 @@ func AppendUnescaped(dst, path []byte) ([]byte, error) {
 		out = append(out, path[:i]...)
 		escape := path[i:min(i+3, len(path))]
 		if len(escape) < 3 || unhex[escape[1]] == notHex || unhex[escape[2]] == notHex {
-			return dst, reject(400, "bad escape %+q in a path", escape)
+			return dst, reject(400, "bad escape %+q in a request target", escape)
 		}
 		c := unhex[escape[1]]<<4 | unhex[escape[2]]
 		if c == 0 {
-			return dst, reject(400, "%%00 in a path")
+			return dst, reject(400, "%%00 in a request target")
 		}
 		out = append(out, c)
 		path = path[i+3:]

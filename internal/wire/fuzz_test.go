@@ -39,6 +39,11 @@ func FuzzRequest(f *testing.F) {
 	for _, c := range badHeads {
 		f.Add([]byte(strings.Replace(c.head, "START", "POST /a%20b?c HTTP/1.1", 1)))
 	}
+	for _, body := range []string{"Content-Length: 5\r\n\r\nhelloGET", "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\nGET",
+		"Expect: 100-continue, x\r\nConnection: close, keep-alive\r\n\r\n"} {
+		f.Add([]byte("GET / HTTP/1.1\r\nHost: h\r\n" + body))
+		f.Add([]byte("GET / HTTP/1.0\r\n" + body))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		head, ok := scanSameWay(t, b)
 		if !ok {
@@ -71,8 +76,52 @@ func FuzzRequest(f *testing.F) {
 		same(t, "length", max(r.ContentLength, 0), max(want.ContentLength, 0))
 		same(t, "chunked", r.Chunked, len(want.TransferEncoding) > 0)
 		same(t, "keep alive", r.KeepAlive, !want.Close)
+		same(t, "expects 100", r.Expect100, r.Minor > 0 && listed(want.Header["Expect"], "100-continue"))
 		sameFields(t, want.Header, r.Field)
+		sameBody(t, &r, head, b[len(head):])
 	})
+}
+
+// listed tells whether lists name token.
+func listed(lists []string, token string) bool {
+	for element := range strings.SplitSeq(strings.Join(lists, ","), ",") {
+		if strings.EqualFold(strings.Trim(element, " \t"), token) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameBody checks that what follows head, the body of r perhaps and more, is cut at the same place by a BodySkipper that is given it
+// whole, one that is given it byte by byte, and net/http.
+func sameBody(t *testing.T, r *Request, head, rest []byte) {
+	t.Helper()
+	s, err := r.Body(1 << 16)
+	if err != nil {
+		wantError(t, err, 413, "")
+		return
+	}
+	var single [][]byte
+	for i := range rest {
+		single = append(single, rest[i:i+1])
+	}
+	got, slow := skip(s, [][]byte{rest}), skip(s, single)
+	if got.n != slow.n || (got.err == nil) != (slow.err == nil) || got.done != slow.done && len(rest) > 0 {
+		t.Fatalf("body: byte by byte %+v, whole %+v", slow, got)
+	}
+	if !got.done || bytes.Contains(rest[:got.n], []byte(" ;")) || bytes.Contains(rest[:got.n], []byte("\t;")) {
+		return
+	}
+	stream := bufio.NewReader(bytes.NewReader(append(bytes.TrimPrefix(bytes.Clone(head), []byte("\r\n")), rest...)))
+	want, err := http.ReadRequest(stream)
+	if err != nil {
+		t.Fatal(err) // it was good without its body
+	}
+	if _, err = io.Copy(io.Discard, want.Body); err != nil {
+		t.Fatalf("body: net/http refuses: %v\n%q", err, rest)
+	}
+	left, _ := io.ReadAll(stream)
+	same(t, "end of the body", got.n, len(rest)-len(left))
 }
 
 func FuzzResponse(f *testing.F) {

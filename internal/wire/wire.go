@@ -1,9 +1,11 @@
 // Package wire speaks the protocols of a comet stream without I/O: the heads of requests and responses, the chunked
-// coding both ways, escaping, and the stamp of a generated message.
+// coding both ways, event streams and JSON lines, what a request asks for (ids, cursors, queries, Accept), escaping, and the
+// stamp of a generated message.
 //
 // Everything works on []byte. Feed in what has arrived, however it was cut, and get events out; ask for bytes, and get
 // them appended to your slice. There is no reader, no writer, no goroutine, no clock and, as long as the input is good,
-// no allocation. Sources are named by number: RFC 9110 (semantics) and RFC 9112 (HTTP/1.1).
+// no allocation. Sources are named by number: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 8259 (JSON); and by name: WHATWG
+// HTML (event streams), URL (queries), Encoding (UTF-8).
 //
 // Two kinds of names do the work:
 //
@@ -17,7 +19,7 @@
 // that has the turn of its connection is the only one to touch it.
 //
 // A server uses it so: Scan what arrives until a head is whole (keep the bytes of an unfinished one), ParseRequest that
-// head once, answer with AppendChunk and LastChunk. A client does the same with ParseResponse, ChunkDecoder.Next and
+// head once, skip its Body, answer with AppendChunk and LastChunk. A client does the same with ParseResponse, ChunkDecoder.Next and
 // NextStamp. Every rule about single bytes and line ends lives in HeadScanner, every rule about meaning in the parsers;
 // docs/design/wire.md says which rules are stricter than the RFC, and why.
 package wire
@@ -55,7 +57,7 @@ func (l Limits) orDefault() Limits {
 
 // Error says why bytes were refused. It is the only type of error that this package returns.
 type Error struct {
-	// Status is the HTTP status to answer with: 400, 414, 431, 501 or 505. In a response, which nobody answers, it only
+	// Status is the HTTP status to answer with: 400, 413, 414, 431, 501 or 505. In a response, which nobody answers, it only
 	// classes the fault.
 	Status int
 	// Reason names the offence in one line of printable text. It may quote up to 40 bytes of the input: escape it before

@@ -57,10 +57,14 @@ func TestStateIsSmall(t *testing.T) {
 // Good input costs no garbage, wherever it goes through this package.
 func TestNoAllocation(t *testing.T) {
 	request := []byte("GET http://h/test/%31?q HTTP/1.1\r\nHost: h\r\nConnection: a, close\r\nContent-Length: 5\r\n" +
-		"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+		"Content-Length: 5\r\nExpect: 100-continue\r\nAccept: text/event-stream;q=0.5, */*;q=0.1\r\n\r\n")
 	response := []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nServer: x\r\n\r\n")
 	body := []byte("5;ext=1\r\nhello\r\n1\r\n!\r\n0\r\nTrailer: x\r\n\r\n")
 	message := []byte("Fake <message> Num = 42 ~17000000000000001.a~b.3.1700000000000000000~ & more")
+	multiline := []byte("first line \r\nsecond \xff \u2028")
+	cursor, wait := []byte("12:5,57:6"), []byte("30s")
+	var ids IDs
+	var marks []Mark
 	buf := make([]byte, 0, 1024)
 	lim := DefaultLimits()
 	var q Request
@@ -81,11 +85,22 @@ func TestNoAllocation(t *testing.T) {
 			}
 			ok = ev == ChunkEnd
 		},
-		"AppendUnescaped":   func() { _, err := AppendUnescaped(buf, q.Path); ok = err == nil },
-		"AppendHTMLEscaped": func() { ok = len(AppendHTMLEscaped(buf, message)) > 0 },
-		"AppendChunk":       func() { ok = len(AppendChunk(buf, message)) > 0 },
-		"AppendStamp":       func() { ok = len(AppendStamp(buf, 1, message[:4], 1, 1)) > 0 },
-		"NextStamp":         func() { _, _, ok = NextStamp(message) },
+		"AppendEvent":        func() { ok = len(AppendEvent(buf, cursor, "gap", multiline)) > 0 },
+		"AppendGapEvent":     func() { ok = len(AppendGapEvent(buf, cursor, message[:4], 7)) > 0 },
+		"AppendLine":         func() { ok = len(AppendLine(buf, cursor, 7, multiline)) > 0 },
+		"AppendUTF8Repaired": func() { ok = len(AppendUTF8Repaired(buf, multiline)) > 0 },
+		"Prefers":            func() { ok = q.Prefers(offered...) == 1 },
+		"QueryValue":         func() { _, ok, _ = QueryValue([]byte("since=1&wait=30s"), "wait") },
+		"ParseDuration":      func() { d, _ := ParseDuration(wait); ok = d > 0 },
+		"IDs":                func() { ok = ids.Parse(cursor) == nil && ids.Len() == 2 },
+		"ParseCursor":        func() { marks, _ = ParseCursor(marks[:0], cursor); ok = len(marks) == 2 },
+		"AppendCursor":       func() { ok = len(AppendCursor(buf, marks)) > 0 },
+		"Body":               func() { s, _ := q.Body(100); _, ok, _ = s.Next(body[:5]) },
+		"AppendUnescaped":    func() { _, err := AppendUnescaped(buf, q.Path); ok = err == nil },
+		"AppendHTMLEscaped":  func() { ok = len(AppendHTMLEscaped(buf, message)) > 0 },
+		"AppendChunk":        func() { ok = len(AppendChunk(buf, message)) > 0 },
+		"AppendStamp":        func() { ok = len(AppendStamp(buf, 1, message[:4], 1, 1)) > 0 },
+		"NextStamp":          func() { _, _, ok = NextStamp(message) },
 	} {
 		if ok = ParseRequest(request, lim, &q) == nil && ParseResponse(response, lim, &p) == nil; !ok {
 			t.Fatal("the examples are not good")
