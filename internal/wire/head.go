@@ -128,6 +128,8 @@ func (m *meaning) read(fields []byte, minor int) error {
 		return reject(400, "Content-Length and Transfer-Encoding in one message")
 	case m.coded && minor == 0:
 		return reject(400, "Transfer-Encoding in an HTTP/1.0 message")
+	case m.coded && !m.chunked:
+		return reject(400, "Transfer-Encoding %+.40q does not end with chunked: nobody can tell where the body ends", m.unknown)
 	case m.unknown != nil:
 		return reject(501, "Transfer-Encoding %+.40q is not implemented: only chunked is", m.unknown)
 	}

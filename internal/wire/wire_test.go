@@ -64,7 +64,7 @@ func TestNoAllocation(t *testing.T) {
 	multiline := []byte("first line \r\nsecond \xff \u2028")
 	cursor, wait := []byte("12:5,57:6"), []byte("30s")
 	var ids IDs
-	var marks []Mark
+	marks, _ := ParseCursor(nil, cursor)
 	buf := make([]byte, 0, 1024)
 	lim := DefaultLimits()
 	var q Request
