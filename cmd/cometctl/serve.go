@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"syscall"
@@ -21,12 +20,12 @@ import (
 
 func newServeCmd(s streams) *cobra.Command {
 	var (
-		cfg     server.Config
-		among   clusterOptions
-		policy  string
-		many    string
-		asJSON  bool
-		verbose bool
+		cfg    server.Config
+		among  clusterOptions
+		policy string
+		many   string
+		asJSON bool
+		logs   logOptions
 	)
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -54,6 +53,8 @@ again who has died.
 --tls-cert and --tls-key make it speak TLS (1.2 and 1.3), on the goroutine engine. SIGHUP reads both files again: new connections get the
 new certificate, others go on. One that cannot be used is refused, the old one stays, and the log says why. SIGHUP never ends serve.
 
+What goes wrong is logged on stderr (--log text or json): ten lines of a kind, then how many more there were each ten seconds.
+
 For every flag, 0, or an empty address, means its default. --max-pending should hold several of the largest messages
 (--message-max): a reader that is one message behind has that one pending.`,
 		Example: `  cometctl serve
@@ -70,11 +71,12 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
   cometctl serve --listen 10.0.0.1:8000 --nats nats://10.0.0.2:4222`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			level := slog.LevelInfo
-			if verbose {
-				level = slog.LevelDebug
+			log, endLog, err := logs.open(s.err)
+			if err != nil {
+				return usageError(err)
 			}
-			cfg.Log = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+			defer endLog()
+			cfg.Log = log
 			cfg.SlowPolicy = server.SlowPolicy(policy)
 			applyTLS(cmd.Flags(), &cfg)
 			if cfg.NoFront && cmd.Flags().Changed("listen") {
@@ -82,7 +84,6 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 			}
 			processes := 0
 			if many != "" {
-				var err error
 				if processes, err = parseWorkers(many, cfg.MaxConns); err != nil {
 					return usageError(err)
 				}
@@ -98,7 +99,7 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 				return usageError(err)
 			}
 			if processes > 0 {
-				if err := inWorkers(cmd.Context(), s, &whole, processes, among.nats, verbose); err != nil {
+				if err := inWorkers(cmd.Context(), s, &whole, processes, among.nats, logs); err != nil {
 					return err
 				}
 			}
@@ -121,7 +122,7 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 	addTLSFlags(f, &cfg)
 	among.add(f)
 	f.BoolVar(&asJSON, "json", false, "make the ready line a JSON object")
-	f.BoolVarP(&verbose, "verbose", "v", false, "log why each connection ended")
+	logs.add(f)
 	return cmd
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime"
 	"strconv"
@@ -29,8 +28,8 @@ const workerGC = 10
 
 // workerJob is what serve tells a worker.
 type workerJob struct {
-	Name    string // of the node
-	Verbose bool
+	Name string // of the node
+	Log  logOptions
 
 	URLs           []string // of NATS servers
 	User, Password string
@@ -78,13 +77,13 @@ func share(all, n, i int) int {
 }
 
 // inWorkers makes the node's front one of n processes.
-func inWorkers(ctx context.Context, s streams, cfg *node.Config, n int, nats natsOptions, verbose bool) error {
+func inWorkers(ctx context.Context, s streams, cfg *node.Config, n int, nats natsOptions, logs logOptions) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("serve: --workers: which program this is: %w", err)
 	}
 	of := cfg.Server
-	job := workerJob{Verbose: verbose, Creds: nats.creds, CA: nats.ca, Cert: nats.cert, Key: nats.key, User: cfg.NATS.User, Password: cfg.NATS.Password,
+	job := workerJob{Log: logs, Creds: nats.creds, CA: nats.ca, Cert: nats.cert, Key: nats.key, User: cfg.NATS.User, Password: cfg.NATS.Password,
 		Server: of}
 	job.Server.Loops = max(1, of.Loops)
 	job.Processors = max(job.Server.Loops, runtime.NumCPU()/n)
@@ -117,7 +116,12 @@ func newServeWorkerCmd(s streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.hangups.take() // who signals all processes of this name does not mean an end; the parent passes it on
 			collectEarly(workerGC)
-			err := workers.Serve(cmd.Context(), func(a workers.Assignment) (workers.Worker, error) { return startWorker(s, a) })
+			endLog := func() {}
+			defer func() { endLog() }()
+			err := workers.Serve(cmd.Context(), func(a workers.Assignment) (w workers.Worker, err error) {
+				w, endLog, err = startWorker(s, a)
+				return w, err
+			})
 			if errors.Is(err, workers.ErrNoParent) {
 				return usageError(err)
 			}
@@ -126,19 +130,20 @@ func newServeWorkerCmd(s streams) *cobra.Command {
 	}
 }
 
-func startWorker(s streams, a workers.Assignment) (workers.Worker, error) {
+// startWorker makes a server of a parent's orders. endLog is not nil, whatever happens.
+func startWorker(s streams, a workers.Assignment) (_ workers.Worker, endLog func(), err error) {
 	var j workerJob
 	if err := json.Unmarshal(a.Config, &j); err != nil {
-		return nil, fmt.Errorf("the parent's orders: %w", err)
+		return nil, func() {}, fmt.Errorf("the parent's orders: %w", err)
+	}
+	log, endLog, err := j.Log.open(s.err)
+	if err != nil {
+		return nil, func() {}, err
 	}
 	runOn(j.Processors)
-	level := slog.LevelInfo
-	if j.Verbose {
-		level = slog.LevelDebug
-	}
 	nats, err := natsOptions{user: j.User, password: j.Password, creds: j.Creds, ca: j.CA, cert: j.Cert, key: j.Key}.connect(j.URLs)
 	if err != nil {
-		return nil, err
+		return nil, endLog, err
 	}
 	nats.Name = "cometctl " + serveWorker
 	if j.Ours {
@@ -146,11 +151,11 @@ func startWorker(s streams, a workers.Assignment) (workers.Worker, error) {
 	}
 	cfg := j.Server
 	cfg.NoAdmin, cfg.Inherit, cfg.Page = true, a.Listener, a.Page
-	cfg.Log = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})).With("worker", a.Index)
+	cfg.Log = log.With("worker", a.Index)
 	w, err := node.New(node.Config{Name: j.Name, NATS: nats, Ours: j.Ours && nats.TLS != nil, Server: cfg})
 	if err != nil {
-		return nil, err
+		return nil, endLog, err
 	}
 	settleMemory()
-	return w, nil
+	return w, endLog, nil
 }

@@ -20,7 +20,7 @@ import (
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
 	"cmd/cometctl": {"server", "server/router", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report",
-		"internal/soak", "internal/soak/chaos", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
+		"internal/soak", "internal/soak/chaos", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing", "internal/loglimit"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 	// What tests around NATS need. Only tests import it.
 	"internal/broker/brokertest": {"internal/broker"},
 	"internal/wire":              {},
+	"internal/loglimit":          {},
 	"internal/meter":             {},
 	"internal/nursery":           {},
 	"internal/pace":              {},
