@@ -75,6 +75,10 @@ type Config struct {
 	To          string
 	AllowRemote bool // without it, To must be a loopback address
 
+	// Authorization is that field of each request, such as "Bearer TOKEN", for a server of HTTP that wants to know who sends; empty: there is
+	// none. Neither a result nor an error tells it.
+	Authorization string
+
 	// NATS is who we are to NATS servers; which they are, To says.
 	NATS broker.ConnectConfig
 
@@ -138,6 +142,9 @@ func (c *Config) Check() error {
 func (c *Config) checkTo() error {
 	if !isNATS(c.To) && (c.NATS.User != "" || c.NATS.Creds != "" || c.NATS.TLS != nil) {
 		return fmt.Errorf("--to %q is no NATS server: what the --nats-... flags say is for nats://host:port", c.To)
+	}
+	if isNATS(c.To) && c.Authorization != "" {
+		return fmt.Errorf("--token-file with --to %q: NATS takes no token of the admin listener's; say who we are by the --nats-... flags", broker.Redact(natsURLs(c.To)))
 	}
 	if isNATS(c.To) {
 		return c.checkNATS()

@@ -164,7 +164,7 @@ func (r *run) aim() {
 	}
 	r.addr = address(target)
 	r.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: cometctl-msggen\r\n"+
-		"Content-Type: text/tab-separated-values\r\nTransfer-Encoding: chunked\r\n\r\n", target.RequestURI(), target.Host)
+		"Content-Type: text/tab-separated-values\r\n%sTransfer-Encoding: chunked\r\n\r\n", target.RequestURI(), target.Host, r.cfg.authorization())
 }
 
 // hire makes the workers, each with its connections. What takes time is done here, before the schedule starts.
@@ -337,6 +337,10 @@ func (r *run) note(err error) {
 func (r *run) refused(status int, err error) error {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return err
+	}
+	if status == http.StatusUnauthorized {
+		r.fail(fmt.Errorf("%w; %s", err, wantsToken))
 		return err
 	}
 	if status < 500 {

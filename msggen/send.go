@@ -15,6 +15,9 @@ import (
 // sendLimit is how long Send waits for a server's answer.
 const sendLimit = 10 * time.Second
 
+// wantsToken is the way out where a server answers 401.
+const wantsToken = "give --token-file with a file whose first line is a token that the server knows"
+
 // Receipt is what a server says about one message.
 type Receipt struct {
 	Ledger
@@ -27,8 +30,8 @@ type Receipt struct {
 // "http://127.0.0.1:8001". Ctrl-C and ten seconds without an answer end it.
 //
 // That nobody is logged in as id is no error: the receipt counts it as offline. An error means that the server is not
-// there, refused (its words are in the error), or is no such server.
-func Send(ctx context.Context, base, id string, msg []byte) (Receipt, error) {
+// there, refused (its words are in the error), or is no such server. authorization is as in Config.
+func Send(ctx context.Context, base, authorization, id string, msg []byte) (Receipt, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("send: target %q: %w", base, err)
@@ -41,6 +44,9 @@ func Send(ctx context.Context, base, id string, msg []byte) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("send: target %q: %w", to, err)
 	}
 	req.Header.Set("Content-Type", "application/octet-stream")
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
 	client := http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true}, // no proxy: what was checked is what is dialled
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -53,6 +59,9 @@ func Send(ctx context.Context, base, id string, msg []byte) (Receipt, error) {
 	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
 		return Receipt{}, fmt.Errorf("send: the answer of %s broke off: %w", address(u), err)
+	}
+	if answer.StatusCode == http.StatusUnauthorized {
+		return Receipt{}, fmt.Errorf("send: %s refused the message: %s%s; %s", address(u), answer.Status, excerpt(raw), wantsToken)
 	}
 	if answer.StatusCode != http.StatusOK {
 		return Receipt{}, fmt.Errorf("send: %s refused the message: %s%s", address(u), answer.Status, excerpt(raw))

@@ -67,7 +67,7 @@ func parseTemplate(c *Config) (*template, error) {
 		return nil, fmt.Errorf("--to %q: %.40q is no method; write METHOD URL, such as POST http://127.0.0.1:8010/send/{id}", c.To, method)
 	}
 	t.head = append([]segment{{text: method + " "}}, target...)
-	if err := t.fields(c.Header); err != nil {
+	if err := t.fields(c); err != nil {
 		return nil, err
 	}
 	text := ""
@@ -141,10 +141,10 @@ func (t *template) locate(address string, allowRemote bool) ([]segment, error) {
 
 // fields appends the end of the request line and the fields: what a request has anyway, unless it is replaced, and those
 // of -H.
-func (t *template) fields(fields []string) error {
+func (t *template) fields(c *Config) error {
 	host, agent := "Host: "+t.host+"\r\n", "User-Agent: cometctl-msggen\r\n"
 	var given []segment
-	for _, f := range fields {
+	for _, f := range c.Header {
 		name, value, err := checkField(f)
 		if err != nil {
 			return fmt.Errorf("--header %.80q: %w", f, err)
@@ -154,6 +154,10 @@ func (t *template) fields(fields []string) error {
 			host = ""
 		case "user-agent":
 			agent = ""
+		case "authorization":
+			if c.Authorization != "" {
+				return fmt.Errorf("--header %q and --token-file are the same field; give one of them", name)
+			}
 		}
 		parts, err := parseSegments(value)
 		if err != nil {
@@ -163,9 +167,17 @@ func (t *template) fields(fields []string) error {
 		given = append(given, parts...)
 		given = append(given, segment{text: "\r\n"})
 	}
-	t.head = append(t.head, segment{text: " HTTP/1.1\r\n" + host + agent})
+	t.head = append(t.head, segment{text: " HTTP/1.1\r\n" + host + agent + c.authorization()})
 	t.head = append(t.head, given...)
 	return nil
+}
+
+// authorization is that field as a line, if there is one.
+func (c *Config) authorization() string {
+	if c.Authorization == "" {
+		return ""
+	}
+	return "Authorization: " + c.Authorization + "\r\n"
 }
 
 // checkField takes "Name: value" apart and says what is wrong with it. What bytes a field may hold is wire's to say.

@@ -32,11 +32,13 @@ func (s *Server) newAdmin() *http.Server {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	s.guard = newGuard(&s.cfg, mux)
 	return &http.Server{
-		Handler:           mux,
+		Handler:           s.guard,
 		ConnContext:       withConn,
 		ReadHeaderTimeout: s.cfg.HeadTimeout,
-		IdleTimeout:       adminIdle,
+		WriteTimeout:      s.cfg.adminTimes.answer, // of what net/http says by itself; pprof adds the time that it was asked to take
+		IdleTimeout:       s.cfg.adminTimes.idle,
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelWarn),
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"cometctl/internal/netloop"
 )
@@ -15,9 +14,6 @@ import (
 // are borrowed from those that the comet listener does not use just now (the article's hundred generators, each with a
 // connection of its own). Who comes when neither is left waits in the accept queue. One that says nothing is cut off after HeadTimeout, an idle one after adminIdle.
 const adminPlaces = 48
-
-// adminIdle is how long a connection of the admin listener may wait for its next request.
-const adminIdle = 30 * time.Second
 
 // maxDirect bounds the publishers' streams that wait on a thread of their own. Each has directFiles more descriptors, so
 // that half of the places are left when all of them are there.

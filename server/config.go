@@ -67,21 +67,27 @@ func (c *Config) setDefaults() error {
 			return configErrorf("--%s %v: it cannot be negative; 0 is the default", f.flag, f.v)
 		}
 	}
-	return c.checkAddresses()
+	if err := c.checkAddresses(); err != nil {
+		return err
+	}
+	if err := c.checkOrigins(); err != nil {
+		return err
+	}
+	return c.checkAdmin()
 }
 
 func (c *Config) checkAddresses() error {
 	var at [2]*net.TCPAddr
 	for i, f := range []struct{ flag, v string }{{"listen", c.Listen}, {"admin", c.Admin}} {
 		var err error
-		if c.NoFront && i == 0 {
+		if c.NoFront && i == 0 || c.NoAdmin && i == 1 {
 			continue
 		}
 		if at[i], err = net.ResolveTCPAddr("tcp", f.v); err != nil {
 			return configErrorf("--%s %q: want host:port: %w", f.flag, f.v, err)
 		}
 	}
-	if !c.NoFront && at[0].Port != 0 && at[0].Port == at[1].Port && (covers(at[0].IP, at[1].IP) || covers(at[1].IP, at[0].IP)) {
+	if !c.NoFront && !c.NoAdmin && at[0].Port != 0 && at[0].Port == at[1].Port && (covers(at[0].IP, at[1].IP) || covers(at[1].IP, at[0].IP)) {
 		return configErrorf("--listen %s and --admin %s are the same port; give them two", c.Listen, c.Admin)
 	}
 	return nil

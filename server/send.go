@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -93,6 +94,9 @@ func (s *Server) sendOne(w http.ResponseWriter, r *http.Request) {
 	msg, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.cfg.MessageMax)))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		http.Error(w, fmt.Sprintf("the message is larger than %d bytes (--message-max)", s.cfg.MessageMax), http.StatusRequestEntityTooLarge)
+		return
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		http.Error(w, "the message took too long", http.StatusRequestTimeout)
 		return
 	} else if err != nil {
 		http.Error(w, "the message was cut off: "+err.Error(), http.StatusBadRequest)
@@ -201,6 +205,7 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusUnsupportedMediaType)
 		return
 	}
+	endless(r)
 	if r.ContentLength < 0 {
 		goDirect(r) // chunked: it is going to last
 	}

@@ -28,6 +28,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cometctl/internal/bearer"
 	"cometctl/internal/netloop"
 	"cometctl/server/router"
 )
@@ -74,6 +75,16 @@ type Config struct {
 	// there are none.
 	Family func() (Family, error) `json:"-"`
 
+	// AdminTokenFile is a file with bearer tokens (package internal/bearer), one of which the admin listener asks for then. Without it, Admin must
+	// be a loopback address.
+	AdminTokenFile string
+	// AllowOrigin are the origins, as "https://example.com", whose pages may use the admin listener and read what the comet listener answers; "*"
+	// is all of them, and needs AdminTokenFile.
+	AllowOrigin []string
+
+	tokens     bearer.Tokens // what AdminTokenFile held at the start
+	adminTimes adminTimes    // tests have less patience
+
 	NoAdmin bool     // no admin listener: messages come from other nodes only
 	Inherit *os.File `json:"-"` // a listening socket that another process has opened and keeps, instead of Listen; it is the caller's to close
 	Page    *Page    `json:"-"` // where everything is counted, for another process to see; default: nobody else sees it
@@ -104,6 +115,7 @@ type Server struct {
 	comet    netip.AddrPort
 	admin    net.Addr
 	http     *http.Server
+	guard    *guard // of http; nil with Config.NoAdmin
 	httpDone chan error
 	born     time.Time
 	tsv      sync.Pool // *bufio.Reader of publishers' streams: a new request comes every second, a buffer need not
@@ -257,19 +269,20 @@ func (s *Server) Engine() string { return s.cfg.Engine }
 // Loops is the number of event loops.
 func (s *Server) Loops() int { return s.engine.Loops() }
 
-// Reload reads again what may be replaced while the server runs: the certificate, its workers' too. Connections go on with what they began with.
-// What cannot be used is refused, with an error that the log has as well, and the old goes on in its place.
+// Reload reads again what may be replaced while the server runs: the admin listener's tokens, and the certificate, its workers' too. Connections go
+// on with what they began with. What cannot be used is refused, with an error that the log has as well, and the old goes on in its place.
 func (s *Server) Reload() error {
+	err := s.reloadTokens()
 	if s.certs == nil {
-		return nil
-	}
-	if err := s.certs.reload(); err != nil {
 		return err
+	}
+	if certErr := s.certs.reload(); certErr != nil {
+		return errors.Join(err, certErr)
 	}
 	if s.family != nil {
 		s.family.Reload()
 	}
-	return nil
+	return err
 }
 
 // Close ends everything at once: connections are cut, what was queued for them counts as gone.

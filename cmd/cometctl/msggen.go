@@ -20,6 +20,7 @@ type msggenOptions struct {
 	cfg            msggen.Config
 	rate, interval string
 	body           string
+	tokenFile      string
 	nats           natsOptions
 	statsEvery     time.Duration
 	json           bool
@@ -98,6 +99,7 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 	f.StringVar(&o.body, "body", "", "with METHOD URL: the `body` of each request (default {msg} for POST, PUT and PATCH, none for others)")
 	f.IntVar(&o.cfg.Connections, "connections", 0, "with METHOD URL: connections that are kept, of all workers together (default one each)")
 	f.IntVar(&o.cfg.Pipeline, "pipeline", 0, fmt.Sprintf("with METHOD URL: requests of a connection that wait for their answers, at most; 1 is no pipelining (default %d)", msggen.DefaultPipeline))
+	addTokenFlag(f, &o.tokenFile)
 	o.nats.add(f)
 	f.BoolVar(&o.cfg.AllowRemote, "allow-remote", false, "allow a target that is no loopback address")
 	f.DurationVar(&o.cfg.ByDue, "by-due", 0, "count what was sent by the time at which it was due, in `steps` such as 100ms, for --json; 0 is none")
@@ -165,6 +167,9 @@ func (o *msggenOptions) config() (msggen.Config, error) {
 		return cfg, fmt.Errorf("--stats-every %v: give a time, or 0 for no lines of progress", o.statsEvery)
 	}
 	var err error
+	if cfg.Authorization, err = authorization(o.tokenFile); err != nil {
+		return cfg, err
+	}
 	if cfg.NATS, err = o.nats.connect(nil); err != nil {
 		return cfg, err
 	}

@@ -19,6 +19,7 @@ const sendMax = 16 << 20
 // sendOptions are the flags of send.
 type sendOptions struct {
 	to          string
+	tokenFile   string
 	allowRemote bool
 	json        bool
 }
@@ -49,6 +50,7 @@ with a dash stands after --.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "http://127.0.0.1:8001", "`URL` of the server's admin listener; that of its POST /send, as msggen has it, will do")
+	addTokenFlag(f, &o.tokenFile)
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "allow a server that has no loopback address")
 	f.BoolVar(&o.json, "json", false, "print the server's receipt as it came")
 	return cmd
@@ -62,6 +64,10 @@ func runSend(ctx context.Context, s streams, o sendOptions, id, message string) 
 	if err := msggen.CheckTarget(o.to, o.allowRemote); err != nil {
 		return usageErrorf("--to %w", err)
 	}
+	auth, err := authorization(o.tokenFile)
+	if err != nil {
+		return err
+	}
 	if message == "-" {
 		b, err := io.ReadAll(io.LimitReader(s.in, sendMax+1))
 		if err != nil {
@@ -73,7 +79,7 @@ func runSend(ctx context.Context, s streams, o sendOptions, id, message string) 
 		message = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	}
 	base := strings.TrimSuffix(strings.TrimSuffix(o.to, "/"), "/send")
-	receipt, err := msggen.Send(ctx, base, id, []byte(message))
+	receipt, err := msggen.Send(ctx, base, auth, id, []byte(message))
 	if err != nil {
 		return err
 	}

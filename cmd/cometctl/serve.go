@@ -53,6 +53,10 @@ again who has died.
 --tls-cert and --tls-key make it speak TLS (1.2 and 1.3), on the goroutine engine. SIGHUP reads both files again: new connections get the
 new certificate, others go on. One that cannot be used is refused, the old one stays, and the log says why. SIGHUP never ends serve.
 
+Whoever reaches the admin listener may write to every id. It listens on loopback only, unless --admin-token-file names a file with
+the tokens that it asks for then (Authorization: Bearer TOKEN), of all but /healthz and /readyz; send and msggen have
+--token-file. SIGHUP reads that file again, too. Pages of other origins are refused unless --allow-origin names them.
+
 What goes wrong is logged on stderr (--log text or json): ten lines of a kind, then how many more there were each ten seconds.
 
 For every flag, 0, or an empty address, means its default. --max-pending should hold several of the largest messages
@@ -120,6 +124,7 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 	f.BoolVar(&cfg.NoFront, "router-only", false, "no comet listener: a router and the admin listener")
 	f.StringVar(&many, "workers", "", "serve connections in so many processes (Linux): a `number`, or auto for one per processor, and more where --max-conns needs them")
 	addTLSFlags(f, &cfg)
+	addAdminFlags(f, &cfg)
 	among.add(f)
 	f.BoolVar(&asJSON, "json", false, "make the ready line a JSON object")
 	logs.add(f)

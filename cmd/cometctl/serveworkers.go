@@ -86,6 +86,7 @@ func inWorkers(ctx context.Context, s streams, cfg *node.Config, n int, nats nat
 	job := workerJob{Log: logs, Creds: nats.creds, CA: nats.ca, Cert: nats.cert, Key: nats.key, User: cfg.NATS.User, Password: cfg.NATS.Password,
 		Server: of}
 	job.Server.Loops = max(1, of.Loops)
+	job.Server.AdminTokenFile = "" // the parent's
 	job.Processors = max(job.Server.Loops, runtime.NumCPU()/n)
 	if cfg.Embed != nil {
 		job.Ours, job.User, job.Password = true, cfg.Embed.User, cfg.Embed.Password

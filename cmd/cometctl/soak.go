@@ -79,6 +79,7 @@ with 1 and still prints the summary.`,
 	f.StringVar(&o.Engine, "engine", "", "the server's engine: epoll or goroutine (default the server's choice)")
 	f.StringVar(&o.workers, "workers", "1", "`processes` of serve and of flood each, or auto: as many as the connections need")
 	f.StringVar(&o.topology, "topology", "", "serve as a cluster: `NATSxFRONTS`, NATS servers and fronts of each, such as 3x2 (default one process)")
+	f.StringVar(&o.TokenFile, "token-file", "", "`file` with the token that the server's admin listener asks for, of this run's pieces too: on a machine with other people (default it asks for none)")
 	f.DurationVar(&o.Interval, "interval", time.Second, "time between two samples of the server's memory")
 	f.StringVarP(&o.Dir, "output", "o", "", "folder to write, absent or empty (default soak-YYYYmmdd-HHMMSS)")
 	f.BoolVar(&o.json, "json", false, "print the summary as JSON")
@@ -133,6 +134,9 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 	}
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("finding the program to start: %w", err)
+	}
+	if o.Authorization, err = authorization(o.TokenFile); err != nil {
+		return err
 	}
 	if o.Dir == "" {
 		o.Dir = time.Now().Format("soak-20060102-150405")

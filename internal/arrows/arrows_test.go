@@ -20,11 +20,11 @@ import (
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
 	"cmd/cometctl": {"server", "server/router", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report",
-		"internal/soak", "internal/soak/chaos", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing", "internal/loglimit"},
+		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing", "internal/loglimit"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
-	"server":         {"server/router", "server/history", "server/ui", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
+	"server":         {"server/router", "server/history", "server/ui", "internal/bearer", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
 	"server/workers": {"server", "internal/netloop", "internal/nursery"},
 	"server/router":  {"internal/slab"},
 	"server/history": {"internal/slab"},
@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 
 	// What they stand on. slab is the bottom.
 	"internal/netloop": {"internal/slab", "internal/rlimit", "internal/meter"},
+	"internal/bearer":  {},
 	"internal/broker":  {},
 	// What tests around NATS need. Only tests import it.
 	"internal/broker/brokertest": {"internal/broker"},

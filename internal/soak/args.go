@@ -11,11 +11,19 @@ import (
 // nodes are in topology.go.
 
 func serveArgs(cfg Config) []string {
-	args := []string{serve, "--listen", anyPort, "--admin", anyPort, "--json"}
+	args := append([]string{serve, "--listen", anyPort, "--admin", anyPort, "--json"}, tokenArgs("--admin-token-file", cfg)...)
 	if cfg.Engine != "" {
 		args = append(args, "--engine", cfg.Engine)
 	}
 	return append(args, workersArgs(cfg.Workers)...)
+}
+
+// tokenArgs is the flag that names the file of tokens, if there is one.
+func tokenArgs(flag string, cfg Config) []string {
+	if cfg.TokenFile == "" {
+		return nil
+	}
+	return []string{flag, cfg.TokenFile}
 }
 
 // workersArgs asks for several workers. One process without any is what there is unasked.
@@ -62,11 +70,11 @@ const crowdTimeout = time.Minute
 // msggenArgs sends through the server's admin listener, or to NATS servers where there
 // are any.
 func msggenArgs(cfg Config, p plan, admin string, servers []string) []string {
-	to := "http://" + admin + "/send"
+	to, token := "http://"+admin+"/send", tokenArgs("--token-file", cfg)
 	if len(servers) > 0 {
-		to = strings.Join(servers, ",")
+		to, token = strings.Join(servers, ","), nil
 	}
-	return []string{msggen, "--json", "--stats-every", p.report.String(), "--to", to,
+	return append([]string{msggen, "--json", "--stats-every", p.report.String(), "--to", to,
 		"--rate", strconv.FormatFloat(cfg.Rate, 'f', 9, 64), "--duration", cfg.Duration.String(),
-		"--ids", strconv.Itoa(cfg.Conns)}
+		"--ids", strconv.Itoa(cfg.Conns)}, token...)
 }

@@ -126,11 +126,13 @@ type floodReport struct {
 
 func newConductor(cfg Config, l launcher, dir folder) *conductor {
 	return &conductor{
-		cfg:     cfg,
-		plan:    planOf(cfg),
-		launch:  l,
-		folder:  dir,
-		ledger:  getStats,
+		cfg:    cfg,
+		plan:   planOf(cfg),
+		launch: l,
+		folder: dir,
+		ledger: func(ctx context.Context, admin string) ([]byte, error) {
+			return getStats(ctx, admin, cfg.Authorization)
+		},
 		events:  make(chan event, 64),
 		answers: make(chan answer, 2*maxNodes),
 		man:     newManifest(cfg),

@@ -52,8 +52,13 @@ type Config struct {
 	Workers  int           // of serve and of flood; 0 and 1: none, one process each; or Auto
 	Topology Topology      // instead of Workers; the zero Topology is one server
 	Dir      string        // the folder to write; absent or empty
-	Program  string        // path of the cometctl that is started for each piece
-	Version  string        // what this program calls itself, for the manifest
+
+	// TokenFile is the file of tokens that the nodes' admin listeners ask for, and Authorization is that field of a request with one of
+	// them. Both or neither.
+	TokenFile, Authorization string
+
+	Program string // path of the cometctl that is started for each piece
+	Version string // what this program calls itself, for the manifest
 
 	// Quit, when closed, kills every piece at once. Run then returns as soon as it has
 	// written what it has. Nil never quits.

@@ -183,11 +183,14 @@ func (c *conductor) keepStats() {
 	}
 }
 
-// getStats reads a node's /stats.
-func getStats(ctx context.Context, admin string) ([]byte, error) {
+// getStats reads a node's /stats. authorization is empty where nobody asks for it.
+func getStats(ctx context.Context, admin, authorization string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/stats", nil)
 	if err != nil {
 		return nil, err
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

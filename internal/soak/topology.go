@@ -66,25 +66,25 @@ func frontName(server, front int) string { return fmt.Sprintf("front-%d-%d", ser
 // natsArgs is the command line of a node with a NATS server and without a front.
 // routes are those of the servers that started before it: of each pair one knows the
 // other, and goes on trying to reach it.
-func natsArgs(name string, routes []string) []string {
+func natsArgs(cfg Config, name string, routes []string) []string {
 	args := []string{serve, "--router-only", "--node", name, "--json", "--admin", anyPort,
 		"--nats-listen", anyPort, "--nats-cluster", cluster, "--nats-cluster-listen", anyPort}
 	if len(routes) > 0 {
 		args = append(args, "--nats-routes", strings.Join(routes, ","))
 	}
-	return args
+	return append(args, tokenArgs("--admin-token-file", cfg)...)
 }
 
 // frontArgs is the command line of a front. servers are the client URLs of all NATS
 // servers, its own the one with that index.
-func frontArgs(engine, name string, servers []string, own int) []string {
+func frontArgs(cfg Config, name string, servers []string, own int) []string {
 	others := slices.Delete(slices.Clone(servers), own, own+1)
 	args := []string{serve, "--node", name, "--json", "--listen", anyPort, "--admin", anyPort,
 		"--nats", strings.Join(append([]string{servers[own]}, others...), ",")}
-	if engine != "" {
-		args = append(args, "--engine", engine)
+	if cfg.Engine != "" {
+		args = append(args, "--engine", cfg.Engine)
 	}
-	return args
+	return append(args, tokenArgs("--admin-token-file", cfg)...)
 }
 
 // up starts the server: one process, or a topology's nodes in an order in which each
@@ -97,7 +97,7 @@ func (c *conductor) up(ctx context.Context) error {
 	}
 	var routes []string
 	for i := range t.Servers {
-		p, err := c.node(ctx, natsName(i), natsArgs(natsName(i), routes))
+		p, err := c.node(ctx, natsName(i), natsArgs(c.cfg, natsName(i), routes))
 		if err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (c *conductor) up(ctx context.Context) error {
 	}
 	for i := range t.Servers * t.Fronts {
 		name := frontName(i/t.Fronts, i%t.Fronts)
-		if _, err := c.startNode(name, frontArgs(c.cfg.Engine, name, c.servers, i/t.Fronts)); err != nil {
+		if _, err := c.startNode(name, frontArgs(c.cfg, name, c.servers, i/t.Fronts)); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -113,6 +114,10 @@ func Run(ctx context.Context, cfg Config) (report.Chaos, error) {
 	if err != nil {
 		return report.Chaos{}, err
 	}
+	if top.token, err = st.protect(); err != nil {
+		return report.Chaos{}, err
+	}
+	defer os.Remove(top.token) // a secret of nodes that are gone
 	c := newConductor(cfg, top, st)
 	c.skip = skip
 	found := c.run(ctx)

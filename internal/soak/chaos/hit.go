@@ -88,7 +88,11 @@ func (c *conductor) killWorker(ctx context.Context, n node) error {
 // killMsggen starts a generator that publishes to a node over HTTP, kills it, and starts it again.
 func (c *conductor) killMsggen(ctx context.Context, n node, gens []*piece) ([]*piece, error) {
 	start := func() (*piece, error) {
-		p, err := c.start(publisher, 0, msggenArgs(c.cfg, c.stage.far(), "http://"+n.admin+"/send", max(c.cfg.Rate/publisherShare, 1), 1))
+		args := msggenArgs(c.cfg, c.stage.far(), "http://"+n.admin+"/send", max(c.cfg.Rate/publisherShare, 1), 1)
+		if c.top.token != "" {
+			args = append(args, "--token-file", c.top.token)
+		}
+		p, err := c.start(publisher, 0, args)
 		if err == nil {
 			gens = append(gens, p)
 		}

@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,6 +70,7 @@ type machine struct {
 	dir     string // where the pieces' output goes
 	place   place
 	client  *http.Client
+	token   string // that the nodes' admin listeners ask for: in a network of our own they are not on loopback addresses
 
 	mu   sync.Mutex
 	torn error // why what a piece printed could not be written; the first time
@@ -77,6 +79,18 @@ type machine struct {
 func newMachine(program, dir string, p place) *machine {
 	return &machine{Nursery: nursery.New(), program: program, dir: dir, place: p,
 		client: &http.Client{Transport: &http.Transport{DialContext: p.dial, MaxIdleConnsPerHost: 2}}}
+}
+
+// protect makes a token and returns the path of the file that it stands in.
+func (m *machine) protect() (path string, err error) {
+	m.token = rand.Text()
+	if path, err = filepath.Abs(m.file("token")); err != nil {
+		return "", fmt.Errorf("chaos: %w", err)
+	}
+	if err := os.WriteFile(path, []byte(m.token+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("chaos: %w", err)
+	}
+	return path, nil
 }
 
 // close kills who is left and takes the place down.
@@ -183,6 +197,7 @@ func (m *machine) ask(ctx context.Context, method string, n node, path string) (
 	if err != nil {
 		return nil, 0, err
 	}
+	req.Header.Set("Authorization", "Bearer "+m.token)
 	resp, err := m.client.Do(req)
 	if err != nil {
 		return nil, 0, err

@@ -37,6 +37,7 @@ type node struct {
 type topology struct {
 	nodes []node
 	sites int
+	token string // file with the token of all admin listeners; empty: they ask for none
 }
 
 // newTopology lays out the sites: in each a NATS server, a front and a parent. The ids are spread over fronts and parents evenly.
@@ -82,6 +83,9 @@ func nodeName(k kind, site int) string { return fmt.Sprintf("%s-%d", k, site) }
 // themselves.
 func (t topology) serve(n node) []string {
 	args := []string{"serve", "--json", "--node", n.name, "--admin", n.admin}
+	if t.token != "" {
+		args = append(args, "--admin-token-file", t.token)
+	}
 	if n.kind == natsKind {
 		var others []string
 		for _, o := range t.nodes {

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package bearer
+
+const nonblock = 0
