@@ -21,10 +21,11 @@ type fakeLoop struct {
 	refuse    error // what Dial returns
 }
 
-func (f *fakeLoop) Index() int               { return 0 }
-func (f *fakeLoop) Pending(netloop.Conn) int { return 0 }
-func (f *fakeLoop) Now() time.Duration       { return 0 }
-func (f *fakeLoop) End(netloop.Conn, []byte) { panic("flood ends nothing gently") }
+func (f *fakeLoop) Index() int                       { return 0 }
+func (f *fakeLoop) Pending(netloop.Conn) int         { return 0 }
+func (f *fakeLoop) Now() time.Duration               { return 0 }
+func (f *fakeLoop) End(netloop.Conn, []byte)         { panic("flood ends nothing gently") }
+func (f *fakeLoop) Peer(netloop.Conn) netip.AddrPort { panic("flood knows whom it dials") }
 
 func (f *fakeLoop) Dial(_, from netip.AddrPort) (netloop.Conn, error) {
 	if f.refuse != nil {

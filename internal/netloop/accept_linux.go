@@ -162,6 +162,9 @@ func (e *epollEngine) inEach(f func(*eloop)) {
 // Loops implements Engine.
 func (e *epollEngine) Loops() int { return len(e.loops) }
 
+// PendingTotal implements Engine.
+func (e *epollEngine) PendingTotal() int64 { return e.total.n.Load() }
+
 // Post implements Engine.
 func (e *epollEngine) Post(c Conn, b []byte, tag uint64) bool {
 	return e.loops[c.Loop()%len(e.loops)].post(c, b, tag)

@@ -1,5 +1,7 @@
 package netloop
 
+import "unsafe"
+
 // backlog is the output of a connection that its peer does not read fast enough.
 type backlog struct {
 	buf  []byte
@@ -12,10 +14,19 @@ type piece struct{ n, tag, at uint32 }
 
 func (b *backlog) pending() int { return len(b.buf) - b.off }
 
+// room is the memory that it has.
+func (b *backlog) room() int64 {
+	return int64(cap(b.buf)) + int64(cap(b.ends))*int64(unsafe.Sizeof(piece{}))
+}
+
 func (b *backlog) add(data []byte, tag, at uint32) {
 	if b.off > len(b.buf)/2 {
 		b.buf = b.buf[:copy(b.buf, b.buf[b.off:])]
 		b.off = 0
+	}
+	if need := len(b.buf) + len(data); need > cap(b.buf) {
+		// append would double it, and what is bounded is the memory, not what is in it.
+		b.buf = append(make([]byte, 0, need+max(need/8, 256)), b.buf...)
 	}
 	b.buf = append(b.buf, data...)
 	b.ends = append(b.ends, piece{uint32(len(data)), tag, at})

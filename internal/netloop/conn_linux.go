@@ -134,13 +134,9 @@ func (l *eloop) Write(c Conn, b []byte, tag uint32) bool {
 	if r == nil || r.state != stateOpen {
 		return false
 	}
-	pending := l.pending(r)
-	if pending > 0 && pending+len(b) > l.cfg.MaxPending {
+	if l.full(r, len(b)) {
 		// What is pending may be so only because the turn is not over: give the kernel its chance before refusing.
-		if l.pushNow(c.Slot(), r) != 0 {
-			return false
-		}
-		if pending = l.pending(r); pending > 0 && pending+len(b) > l.cfg.MaxPending {
+		if l.pushNow(c.Slot(), r) != 0 || l.full(r, len(b)) {
 			return false
 		}
 	}
@@ -148,16 +144,32 @@ func (l *eloop) Write(c Conn, b []byte, tag uint32) bool {
 	return true
 }
 
+// full tells that n bytes more would be too many, for the connection or for all of them together.
+func (l *eloop) full(r *record, n int) bool {
+	pending := l.pending(r)
+	return pending > 0 && pending+n > l.cfg.MaxPending || r.out&backlogBit != 0 && l.held.of.tight()
+}
+
 // queue puts output behind what is pending.
 func (l *eloop) queue(r *record, slot slab.Slot, b []byte, tag uint32) {
 	if r.out&backlogBit != 0 {
-		l.backlogs.get(r.out).add(b, tag, l.takeStamp(tag))
+		g := l.backlogs.get(r.out)
+		g.add(b, tag, l.takeStamp(tag))
+		l.held.hold(&g.holding, g.room(), false)
 		return
 	}
 	if r.out == 0 {
 		l.stage.dirty = append(l.stage.dirty, slot)
 	}
 	r.out = l.stage.add(r.out, b, tag, l.takeStamp(tag))
+}
+
+// Peer implements Loop.
+func (l *eloop) Peer(c Conn) netip.AddrPort {
+	if r := l.live(c); r != nil {
+		return sysPeer(r.fd)
+	}
+	return netip.AddrPort{}
 }
 
 // Pending implements Loop.
@@ -211,7 +223,7 @@ func (l *eloop) push(slot slab.Slot) syscall.Errno {
 	}
 	c, staged := l.conn(slot), r.out
 	r.out = 0
-	var b *backlog
+	var b *heldBacklog
 	l.stage.each(staged, func(p *part) {
 		if n >= int(p.n) && b == nil {
 			n -= int(p.n)
@@ -221,11 +233,13 @@ func (l *eloop) push(slot slab.Slot) syscall.Errno {
 		if b == nil {
 			r.out = l.backlogs.take()
 			b = l.backlogs.get(r.out)
+			b.c = c
 		}
 		b.add(l.stage.bytes[p.off+uint32(n):p.off+p.n], p.tag, p.at)
 		n = 0
 	})
 	if b != nil {
+		l.held.hold(&b.holding, b.room(), false)
 		l.watch(slot, unix.EPOLLIN|unix.EPOLLOUT)
 	}
 	return 0
@@ -253,9 +267,12 @@ func (l *eloop) pushBacklog(slot slab.Slot) syscall.Errno {
 	c := l.conn(slot)
 	b.advance(n, func(tag, at uint32) { l.wrote(c, tag, at) })
 	if b.pending() == 0 {
+		l.held.hold(&b.holding, 0, false)
 		l.backlogs.giveBack(r.out)
 		r.out = 0
 		l.watch(slot, unix.EPOLLIN)
+	} else if n > 0 {
+		l.held.hold(&b.holding, b.room(), true)
 	}
 	return 0
 }
@@ -295,9 +312,11 @@ func (l *eloop) Close(c Conn, err error) {
 	l.unsent = nil // the handler may close another connection meanwhile
 	switch {
 	case r.out&backlogBit != 0:
-		for _, p := range l.backlogs.get(r.out).ends {
+		b := l.backlogs.get(r.out)
+		for _, p := range b.ends {
 			unsent = append(unsent, p.tag)
 		}
+		l.held.hold(&b.holding, 0, false)
 		l.backlogs.giveBack(r.out)
 	case r.out != 0:
 		l.stage.each(r.out, func(p *part) { unsent = append(unsent, p.tag) })

@@ -54,6 +54,7 @@ type core struct {
 	run    func()    // one turn without readiness events; the caller has the turn
 	told   []outcome // writes that have left whole; Wrote is due
 	wake   func()    // makes the loop's own goroutine take a turn
+	held   holdings  // pending output, as Config.MaxPendingTotal counts it
 	meter  *Meter
 	events int           // that this turn has met
 	late   time.Duration // how long the oldest of them had been due; negative: none was due before

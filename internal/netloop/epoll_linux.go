@@ -32,6 +32,7 @@ type epollEngine struct {
 	done  sync.WaitGroup
 	once  sync.Once
 	short shortage
+	total *total        // pending output of all
 	taken atomic.Uint32 // connections of other processes
 }
 
@@ -58,6 +59,11 @@ type eloop struct {
 
 func newEpoll(cfg Config, h Handler) (Engine, error) {
 	e := &epollEngine{cfg: cfg, short: shortage{to: cfg.Log}}
+	e.total = newTotal(&e.cfg, func() {
+		for _, l := range e.loops {
+			l.wakeUp()
+		}
+	})
 	clock := sinceNow()
 	for i := range cfg.Loops {
 		l, err := newELoop(e, i, h, clock)
@@ -92,6 +98,7 @@ func newELoop(e *epollEngine, index int, h Handler, clock func() time.Duration) 
 		return nil, err
 	}
 	l.core = core{h: h, self: l, engine: l, linger: e.cfg.Linger, index: index, clock: clock, meter: e.cfg.Meter(index), run: l.borrowed, wake: l.wakeUp}
+	l.held.init(e.total)
 	l.mail.init(e.cfg.MailboxSize, clock)
 	if en := sysEpollCtl(ep, unix.EPOLL_CTL_ADD, int32(evfd), unix.EPOLLIN, slotWake, 0); en != 0 {
 		l.free()
@@ -178,5 +185,8 @@ func (l *eloop) takeTurn(events []unix.EpollEvent) {
 	l.expire()
 	l.restartListeners()
 	l.flush()
+	if l.shed() {
+		l.flush() // of what handlers have said to that
+	}
 	l.account()
 }

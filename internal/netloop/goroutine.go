@@ -19,6 +19,7 @@ type goEngine struct {
 	cfg   Config
 	loops []*goLoop
 	short shortage
+	total *total         // pending output of all
 	all   sync.WaitGroup // every goroutine of the engine
 	once  sync.Once
 	quit  chan struct{}
@@ -49,15 +50,22 @@ type goConn struct {
 	queued  backlog            // what it takes next
 	busy    bool               // there is a writer
 	shaking bool               // the TLS handshake is not over, and nothing can be written
+	holding                    // what writing and queued count of the total
 	bye     bool               // the writer is to end our direction of TLS
 }
 
 func newGoroutine(cfg Config, h Handler) Engine {
 	e := &goEngine{cfg: cfg, short: shortage{to: cfg.Log}, quit: make(chan struct{})}
+	e.total = newTotal(&e.cfg, func() {
+		for _, l := range e.loops {
+			l.wakeUp()
+		}
+	})
 	clock := sinceNow()
 	for i := range cfg.Loops {
 		l := &goLoop{e: e, signal: make(chan struct{}, 1), sleepUntil: 1<<63 - 1}
 		l.core = core{h: h, self: l, engine: l, linger: cfg.Linger, index: i, clock: clock, meter: cfg.Meter(i), run: l.takeTurn, wake: l.wakeUp}
+		l.held.init(e.total)
 		l.mail.init(cfg.MailboxSize, clock)
 		e.loops = append(e.loops, l)
 		e.all.Go(l.serve)
@@ -105,6 +113,7 @@ func (l *goLoop) takeTurn() {
 	}
 	l.deliver(func() bool { return false }, nil)
 	l.expire()
+	l.shed()
 	l.account()
 }
 
@@ -113,6 +122,7 @@ func (l *goLoop) inTurn(f func()) {
 	l.turn.enter()
 	l.begin(1)
 	f()
+	l.shed()
 	l.account()
 	if at, ok := l.wheel.next(); ok && at < l.sleepUntil {
 		l.sleepUntil = at
@@ -130,7 +140,8 @@ func (l *goLoop) adopt(st state, gc *goConn) Conn {
 		l.conns = append(l.conns, nil)
 	}
 	l.conns[slot] = gc
-	return l.conn(slot)
+	gc.c = l.conn(slot)
+	return gc.c
 }
 
 // start tells that c is open and sets it going. Its goroutine waits for the end of this turn.
@@ -226,12 +237,22 @@ func (l *goLoop) written(c Conn, gc *goConn, n int, err error) {
 			gc.writing.buf = nil
 		}
 	}
+	l.recount(gc, n > 0)
 	l.tell(0)
 	if err != nil {
 		l.Close(c, err)
 		return
 	}
 	l.settle(c)
+}
+
+// recount counts what the connection's buffers hold of the total. What an idle one keeps for its next message is a part of what it costs.
+func (l *goLoop) recount(gc *goConn, moved bool) {
+	room := int64(0)
+	if gc.pending() > 0 {
+		room = gc.writing.room() + gc.queued.room()
+	}
+	l.held.hold(&gc.holding, room, moved)
 }
 
 func (g *goConn) pending() int { return g.writing.pending() + g.queued.pending() }
@@ -254,12 +275,26 @@ func (l *goLoop) Write(c Conn, b []byte, tag uint32) bool {
 		return false
 	}
 	gc := l.at(c.Slot())
-	if p := gc.waiting(); p > 0 && p+len(b) > l.e.cfg.MaxPending {
+	if p := gc.waiting(); p > 0 && (p+len(b) > l.e.cfg.MaxPending || l.held.of.tight()) {
 		return false
 	}
 	gc.queued.add(b, tag, l.takeStamp(tag))
+	l.recount(gc, false)
 	l.write(c, gc)
 	return true
+}
+
+// Peer implements Loop.
+func (l *goLoop) Peer(c Conn) netip.AddrPort {
+	if l.live(c) == nil || l.at(c.Slot()).nc == nil {
+		return netip.AddrPort{}
+	}
+	a, ok := l.at(c.Slot()).nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := a.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
 
 // Pending implements Loop.
@@ -274,6 +309,7 @@ func (l *goLoop) Pending(c Conn) int {
 func (l *goLoop) sendLast(slot slab.Slot, b []byte) {
 	gc := l.at(slot)
 	gc.queued.add(b, 0, 0)
+	l.recount(gc, false)
 	l.write(l.conn(slot), gc)
 }
 
@@ -299,6 +335,7 @@ func (l *goLoop) Close(c Conn, err error) {
 	if l.live(c) == nil {
 		return
 	}
+	l.held.hold(&gc.holding, 0, false)
 	l.conns[c.Slot()] = nil
 	l.release(c.Slot())
 	if gc.cancel != nil {

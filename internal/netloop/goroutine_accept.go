@@ -15,7 +15,7 @@ import (
 
 // Listen implements Engine.
 func (e *goEngine) Listen(addr string) (netip.AddrPort, error) {
-	lc := net.ListenConfig{Control: listenControl}
+	lc := net.ListenConfig{Control: listenControl, KeepAlive: -1}
 	lc.SetMultipathTCP(false) // Go's default; such a listener does not pass its options on
 	ln, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
@@ -89,6 +89,8 @@ func (e *goEngine) rest() bool {
 
 // take makes an established connection one of the next loop's.
 func (e *goEngine) take(nc *net.TCPConn) (err error) {
+	// Should it fail, nothing but this is missing.
+	nc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: aliveIdle, Interval: aliveAgain, Count: aliveTries})
 	l := e.nextLoop()
 	l.inTurn(func() {
 		if l.closed {
@@ -144,6 +146,9 @@ func (e *goEngine) StopListening() {
 
 // Loops implements Engine.
 func (e *goEngine) Loops() int { return len(e.loops) }
+
+// PendingTotal implements Engine.
+func (e *goEngine) PendingTotal() int64 { return e.total.n.Load() }
 
 // Post implements Engine.
 func (e *goEngine) Post(c Conn, b []byte, tag uint64) bool {

@@ -86,11 +86,15 @@ type Loop interface {
 	Index() int
 	// Write queues a copy of b for c and sends it at the end of the turn, in one system call with all else that the turn
 	// writes to c. A tag other than 0 asks for the outcome: either Wrote or Unsent will be called with it. Write returns
-	// false, and queues nothing, when c has ended, or when c's pending output would exceed Config.MaxPending; an empty
-	// queue takes one write of any size. The goroutine engine counts only what stands behind the first pending write.
+	// false, and queues nothing, when c has ended, or when c's pending output would exceed Config.MaxPending, or when some was
+	// left from an earlier turn and all connections together have reached Config.MaxPendingTotal; an empty queue takes one write of
+	// any size. The goroutine engine counts only what stands behind the first pending write.
 	Write(c Conn, b []byte, tag uint32) bool
 	// Pending is the number of bytes that were written to c and not yet taken by the kernel.
 	Pending(c Conn) int
+	// Peer is the address of c's peer, asked from the system at each call: nothing is kept for it. It is the zero AddrPort when c has
+	// ended, or when its peer has reset it.
+	Peer(c Conn) netip.AddrPort
 	// SetDeadline calls Expired for c once d has passed since Now, at most 1/16 s late and never early. It replaces a deadline set
 	// before; zero or less clears it.
 	SetDeadline(c Conn, d time.Duration)
@@ -123,6 +127,8 @@ type Engine interface {
 	// StopListening closes the listening sockets; established connections go on. Connections that wait in the accept
 	// queue are accepted first.
 	StopListening()
+	// PendingTotal is the memory that pending output of all connections takes, as Config.MaxPendingTotal bounds it.
+	PendingTotal() int64
 	// Loops is the number of loops.
 	Loops() int
 	// Post copies b for c into the mailbox of c's loop. It blocks while that mailbox is full, which is how a publisher is
@@ -156,6 +162,9 @@ type Config struct {
 	// NotTLS, with TLS, is told in a turn of a peer that does not begin with a TLS record, and of its first bytes. It may End c with words
 	// that the peer understands, which leave as they are; otherwise c ends as after any other failed handshake.
 	NotTLS func(l Loop, c Conn, first [5]byte)
+	// MaxPendingTotal bounds the memory of all pending output that the kernel has not taken, in bytes. Seven eighths are for writes behind
+	// others; where the rest does not suffice either, who has taken nothing for the longest time is closed with ErrPending. Default: no bound.
+	MaxPendingTotal int64
 }
 
 // Errors that a Handler's Closed or an Engine's method returns; compare with errors.Is.
@@ -165,6 +174,9 @@ var (
 	ErrClosed = errors.New("netloop: engine closed")
 	// ErrLinger is what Closed is called with when a peer did not close within Config.Linger after End.
 	ErrLinger = errors.New("netloop: peer did not close in time")
+	// ErrPending is what Closed is called with when the pending output of all connections has reached Config.MaxPendingTotal and this
+	// one had taken nothing for the longest time.
+	ErrPending = errors.New("netloop: no room for what the peer does not read")
 	// ErrEngine is returned by New for an engine that this system does not have.
 	ErrEngine = errors.New("netloop: no such engine")
 	// ErrHandshake is what Closed is called with, around the reason, for a connection whose TLS handshake has failed. A peer that ends

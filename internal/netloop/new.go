@@ -53,6 +53,16 @@ func New(cfg Config, h Handler) (Engine, error) {
 	return nil, fmt.Errorf("%w: %q; this system has %v", ErrEngine, cfg.Engine, Engines())
 }
 
+// Of a peer that vanished without a word (its machine lost power, a NAT forgot it) nobody hears while nothing is sent. So the system asks
+// for an answer (SO_KEEPALIVE) when it was silent for aliveIdle, and again, and closes with ETIMEDOUT after five minutes in all.
+// The timer is a part of the kernel's socket. Where something was sent, the system repeats that instead, for 15 minutes
+// (net.ipv4.tcp_retries2). TCP_USER_TIMEOUT would be sooner, and would also end who is there and reads slowly.
+const (
+	aliveIdle  = 4 * time.Minute
+	aliveAgain = 20 * time.Second
+	aliveTries = 3
+)
+
 // Engines lists the values of Config.Engine that this system has, the default first.
 func Engines() []string {
 	if defaultEngine == "goroutine" {

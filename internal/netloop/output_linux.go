@@ -1,6 +1,10 @@
 package netloop
 
-import "cometctl/internal/slab"
+import (
+	"unsafe"
+
+	"cometctl/internal/slab"
+)
 
 // Output that is written in a turn is staged: the bytes of all connections one after another in one buffer, the pieces of
 // one connection chained. At the end of the turn each connection's pieces leave in one system call, and the stage is
@@ -80,22 +84,31 @@ func (s *stage) reset() {
 	s.bytes, s.parts, s.dirty = s.bytes[:0], s.parts[:0], s.dirty[:0]
 }
 
+// heldBacklog is a backlog with what it counts of the total.
+type heldBacklog struct {
+	backlog
+	holding
+}
+
+// room is the memory that it has.
+func (b *heldBacklog) room() int64 { return b.backlog.room() + int64(unsafe.Sizeof(*b)) }
+
 // backlogs lends out backlog buffers by number.
 type backlogs struct {
-	all  []*backlog
+	all  []*heldBacklog
 	free []uint32
 }
 
-func (s *backlogs) get(out uint32) *backlog { return s.all[out&^backlogBit] }
+func (s *backlogs) get(out uint32) *heldBacklog { return s.all[out&^backlogBit] }
 
 func (s *backlogs) take() uint32 {
 	if n := len(s.free); n > 0 {
 		i := s.free[n-1]
 		s.free = s.free[:n-1]
-		s.all[i] = new(backlog)
+		s.all[i] = new(heldBacklog)
 		return i | backlogBit
 	}
-	s.all = append(s.all, new(backlog))
+	s.all = append(s.all, new(heldBacklog))
 	return uint32(len(s.all)-1) | backlogBit
 }
 

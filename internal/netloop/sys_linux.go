@@ -151,10 +151,7 @@ func listenGroup(addr netip.AddrPort, n int) (fds []int32, bound netip.AddrPort,
 			err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 		}
 		if err == nil {
-			err = unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_NODELAY, 1) // accepted sockets inherit it
-		}
-		if err == nil {
-			err = limitUnsent(fd)
+			err = passOn(fd)
 		}
 		if err != nil {
 			return fds, bound, os.NewSyscallError("setsockopt", err)
@@ -179,7 +176,7 @@ func listenGroup(addr netip.AddrPort, n int) (fds []int32, bound netip.AddrPort,
 	return fds, addr, nil
 }
 
-// inheritListener returns n copies of the listening socket that f is, and its address. The other options were set by whoever opened it.
+// inheritListener returns n copies of the listening socket that f is, and its address.
 func inheritListener(f *os.File, n int) (fds []int32, bound netip.AddrPort, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
@@ -194,6 +191,10 @@ func inheritListener(f *os.File, n int) (fds []int32, bound netip.AddrPort, err 
 			return
 		}
 		if err = unix.SetNonblock(int(fd), true); err != nil {
+			return
+		}
+		if err = passOn(int(fd)); err != nil { // whoever opened it may not have known
+			err = os.NewSyscallError("setsockopt", err)
 			return
 		}
 		for range n {
@@ -219,15 +220,27 @@ func inheritListener(f *os.File, n int) (fds []int32, bound netip.AddrPort, err 
 // top of it. What is on its way to the peer does not count, so a fast connection loses nothing.
 const unsentMax = 16 << 10
 
-// limitUnsent sets unsentMax on a listening socket; accepted sockets inherit it.
-func limitUnsent(fd int) error {
-	return unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_NOTSENT_LOWAT, unsentMax)
+// passOn sets what accepted sockets inherit from their listening one, without a system call or a byte for any of them.
+func passOn(fd int) error {
+	for _, o := range []struct{ level, name, value int }{
+		{unix.SOL_TCP, unix.TCP_NODELAY, 1},
+		{unix.SOL_TCP, unix.TCP_NOTSENT_LOWAT, unsentMax},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.SOL_TCP, unix.TCP_KEEPIDLE, int(aliveIdle.Seconds())},
+		{unix.SOL_TCP, unix.TCP_KEEPINTVL, int(aliveAgain.Seconds())},
+		{unix.SOL_TCP, unix.TCP_KEEPCNT, aliveTries},
+	} {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // listenControl is net.ListenConfig.Control of the goroutine engine.
 func listenControl(_, _ string, raw syscall.RawConn) error {
 	var err error
-	if gone := raw.Control(func(fd uintptr) { err = limitUnsent(int(fd)) }); gone != nil {
+	if gone := raw.Control(func(fd uintptr) { err = passOn(int(fd)) }); gone != nil {
 		return gone
 	}
 	return os.NewSyscallError("setsockopt", err)
@@ -245,6 +258,21 @@ func localAddr(fd int) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil
 	}
 	return netip.AddrPort{}, os.NewSyscallError("getsockname", unix.EAFNOSUPPORT)
+}
+
+// sysPeer is the address of a socket's peer; the zero AddrPort once the peer has reset it.
+func sysPeer(fd int32) netip.AddrPort {
+	var sa unix.RawSockaddrInet6 // the larger of the two
+	n := uint32(unix.SizeofSockaddrInet6)
+	_, _, e := syscall.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&n)))
+	if e != 0 {
+		return netip.AddrPort{}
+	}
+	port := sa.Port>>8 | sa.Port<<8
+	if sa.Family == unix.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(&sa)).Addr), port)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), port)
 }
 
 // somaxconn is the system's limit for a listener's backlog; listen(2) cuts a larger number to it silently.
