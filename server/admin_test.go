@@ -35,6 +35,7 @@ func TestStats(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := "conns.accepted conns.bad conns.max conns.not_found conns.open conns.refused conns.slow conns.streams conns.timeout conns.tls draining engine " +
+			"history.bytes history.evicted history.expired history.gaps history.ids history.messages history.reserved history.resumed history.total " +
 			"ledger.copies ledger.delivered ledger.dropped ledger.gone ledger.offline ledger.pending ledger.sent loops " +
 			"memory.gc_cycles memory.heap_bytes memory.idle_bytes memory.released_bytes memory.rss_bytes memory.stacks_bytes memory.total_bytes " +
 			"open_fds pid router.ids router.logins router.sessions uptime_s"

@@ -67,13 +67,17 @@ func (c *Config) setDefaults() error {
 			return configErrorf("--%s %v: it cannot be negative; 0 is the default", f.flag, f.v)
 		}
 	}
-	if err := c.checkAddresses(); err != nil {
-		return err
+	for _, check := range []func() error{
+		c.checkAddresses,
+		c.checkOrigins,
+		c.checkAdmin,
+		c.checkHistory,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	if err := c.checkOrigins(); err != nil {
-		return err
-	}
-	return c.checkAdmin()
+	return nil
 }
 
 func (c *Config) checkAddresses() error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cometctl/internal/rlimit"
+	"cometctl/server/history"
 )
 
 // drain starts a Drain and returns where its error will come.
@@ -244,6 +245,11 @@ func TestNewFails(t *testing.T) {
 			{"max-conns", Config{MaxConns: -5}, true, []string{"server: --max-conns -5"}},
 			{"max-pending", Config{MaxPending: 1 << 31}, true, []string{"server: --max-pending 2147483648", "1073741824"}},
 			{"message-max", Config{MessageMax: 1<<24 + 1}, true, []string{"server: --message-max 16777217", "16777216"}},
+			{"history", Config{History: history.Config{Messages: 1<<20 + 1}}, true, []string{"server: --history 1048577: give 1 to 1048576"}},
+			{"history-bytes", Config{History: history.Config{Bytes: -1}}, true, []string{"server: --history-bytes -1: give 256 to 1073741824"}},
+			{"history-ttl", Config{History: history.Config{TTL: 721 * time.Hour}}, true, []string{"server: --history-ttl 721h0m0s: give 1s to 720h0m0s"}},
+			{"history-total", Config{History: history.Config{Total: 1<<20 - 1}}, true, []string{"server: --history-total 1048575: give 1048576"}},
+			{"history of one id", Config{History: history.Config{Total: 1 << 20, Bytes: 1<<19 + 1}}, true, []string{"server: --history-total 1048576 with --history-bytes 524289"}},
 			{"head-timeout", Config{HeadTimeout: -1}, true, []string{"server: --head-timeout -1ns"}},
 			{"drain-timeout", Config{DrainTimeout: -time.Second}, true, []string{"server: --drain-timeout -1s"}},
 		} {

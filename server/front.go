@@ -10,6 +10,7 @@ import (
 	"cometctl/internal/netloop"
 	"cometctl/internal/slab"
 	"cometctl/internal/wire"
+	"cometctl/server/history"
 	"cometctl/server/router"
 )
 
@@ -64,6 +65,7 @@ type counts struct {
 	slow     atomic.Int64 // ended by SlowClose
 	tls      atomic.Int64 // ended because there was no TLS handshake where there must be
 	cut      atomic.Int64 // did not end in time while draining
+	replayed atomic.Int64 // messages written from the history
 }
 
 // stats are the counters but for the most that may be open.
@@ -208,6 +210,9 @@ func (f *front) finish(l netloop.Loop, c netloop.Conn, answer []byte) {
 func (f *front) Posted(l netloop.Loop, c netloop.Conn, msg []byte, tag uint64, alive bool) {
 	fl := f.loop(l)
 	account := uint32(tag)
+	if tag&history.TagNumbered != 0 {
+		_, _, msg = history.Cut(msg)
+	}
 	if !alive || fl.clients.At(c.Slot()).phase != phaseStream {
 		f.s.ledger.settle(account, gone)
 		return

@@ -20,6 +20,8 @@ type Cluster interface {
 	SendConfirmed(ctx context.Context, id, msg []byte, tag uint64) (router.Confirmation, error)
 	// Settle returns when Hooks.Offline has heard of all messages that were sent before and that nobody wanted.
 	Settle(ctx context.Context) error
+	// Holds tells whether any session of this node holds id.
+	Holds(id []byte) bool
 	// Local counts the sessions of this node.
 	Local() router.Stats
 	// Ready returns nil while this node takes part.
@@ -38,7 +40,8 @@ type Hooks struct {
 	Unheld  func(tag uint64, sole bool)                 // and it found no session here
 	Idle    func()                                      // no further message has come yet
 	Account func(origin string) []byte                  // JSON of the Ledger of an origin; empty is all
-	Stage   router.Stage                                // what messages pass before Deliver; nil: nothing
+	Stage   router.Stage                                // what messages pass before Deliver
+	Keeper  router.Keeper                               // of ids that nobody holds any more; nil: there is none
 }
 
 // ClusterStats says how a node stands with the others.
@@ -88,10 +91,12 @@ type Outage struct {
 func (s *Server) join() error {
 	if s.cfg.Join == nil {
 		s.local = router.NewLocal(s.post)
+		s.local.Through(s.history)
 		s.router = s.local
 		return nil
 	}
-	c, err := s.cfg.Join(Hooks{Deliver: s.post, Offline: s.offline, Arrived: s.arrived, Unheld: s.unheld, Idle: s.engine.Flush, Account: s.account})
+	c, err := s.cfg.Join(Hooks{Deliver: s.post, Offline: s.offline, Arrived: s.arrived, Unheld: s.unheld, Idle: s.engine.Flush, Account: s.account,
+		Stage: s.history, Keeper: s.history})
 	if err != nil {
 		return err
 	}
@@ -149,6 +154,7 @@ func (s *Server) account(origin string) []byte {
 // ledgerNow is the whole ledger.
 func (s *Server) ledgerNow() Ledger {
 	l := s.ledger.read()
+	l.Replayed += s.counts.replayed.Load()
 	if s.cluster != nil {
 		l.Overrun += int64(min(s.cluster.Status().Overrun, math.MaxInt64))
 	}

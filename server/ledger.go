@@ -26,6 +26,10 @@ type Ledger struct {
 	Gone      int64 `json:"gone"`      // copies that were queued when their connection ended
 	Pending   int64 `json:"pending"`   // copies still queued
 
+	// Replayed are messages that were written from the history, to clients that came back or looked in. They are in none of the other fields and
+	// in neither equation; absent from JSON where there are none.
+	Replayed int64 `json:"replayed,omitempty"`
+
 	// Of a node of a cluster; absent from JSON where they are 0.
 	Forwarded   int64 `json:"forwarded,omitempty"`   // messages without a session here that the other nodes were sent, unless they turned out to be Offline
 	Received    int64 `json:"received,omitempty"`    // messages of other nodes (their Forwarded) or of publishers that speak to NATS
@@ -114,6 +118,7 @@ func (l *Ledger) Add(m Ledger) {
 	l.Received += m.Received
 	l.Unpublished += m.Unpublished
 	l.Overrun += m.Overrun
+	l.Replayed += m.Replayed
 }
 
 // ledger holds the accounts of the publishers that are here or have something pending, and the sum of all earlier ones.

@@ -48,8 +48,9 @@ func (p *Page) Conns() ConnStats {
 	return st
 }
 
-// Ledger is the sum of all accounts.
+// Ledger is the sum of all accounts, and what was replayed.
 func (p *Page) Ledger() (sum Ledger) {
+	sum.Replayed = p.counts.replayed.Load()
 	for i := range p.used.Load() {
 		sum.Add(p.tallies[i].read())
 	}
@@ -57,8 +58,11 @@ func (p *Page) Ledger() (sum Ledger) {
 }
 
 // Accounts calls f for each account; owner is the origin whose messages it counts, or empty. The serving process must have ended, and so
-// have the ledgers (Ledger.Ended).
+// have the ledgers (Ledger.Ended). What was replayed is nobody's.
 func (p *Page) Accounts(f func(owner string, l Ledger)) {
+	if n := p.counts.replayed.Load(); n > 0 {
+		f("", Ledger{Replayed: n})
+	}
 	for i := range p.used.Load() {
 		t := &p.tallies[i]
 		f(string(bytes.TrimRight(t.owner[:], "\x00")), t.look().Ended())

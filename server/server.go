@@ -30,6 +30,7 @@ import (
 
 	"cometctl/internal/bearer"
 	"cometctl/internal/netloop"
+	"cometctl/server/history"
 	"cometctl/server/router"
 )
 
@@ -64,7 +65,9 @@ type Config struct {
 	// TLSCert and TLSKey are files in PEM form, by which the comet listener speaks TLS, on the goroutine engine. Reload reads them again. Default:
 	// it does not speak TLS.
 	TLSCert, TLSKey string
-	NoFront         bool // no comet listener: a router and the admin listener only, the article's node n2
+	// History says what is kept of messages for clients that come back. Its zero value keeps nothing.
+	History history.Config
+	NoFront bool // no comet listener: a router and the admin listener only, the article's node n2
 
 	// Join makes this server a node of a cluster, with a router that tells Hooks what it hears. Nil: it is alone.
 	Join func(Hooks) (Cluster, error) `json:"-"`
@@ -107,7 +110,10 @@ type Server struct {
 	local    *router.Local // the router of a server that is alone
 	cluster  Cluster       // the router of a node; nil for one that is alone
 	origins  origins       // accounts of publishers elsewhere
-	family   Family        // processes that hold the connections; nil: this one does
+	history  *history.Store
+	sweeping sync.Once      // begins the sweeper
+	sweeper  sync.WaitGroup // of the history
+	family   Family         // processes that hold the connections; nil: this one does
 	ledger   ledger
 	counts   *counts
 	most     int64        // descriptors that connections may hold, beside adminPlaces
@@ -182,6 +188,7 @@ func (s *Server) start() (err error) {
 		return err
 	}
 	front.ready(s.engine.Loops())
+	s.remember()
 	if err := s.join(); err != nil {
 		return err
 	}
@@ -298,6 +305,7 @@ func (s *Server) Close() (err error) {
 	if s.engine != nil {
 		err = s.engine.Close()
 	}
+	s.sweeper.Wait()
 	if s.http != nil {
 		s.http.Close()
 		<-s.httpDone

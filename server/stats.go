@@ -9,6 +9,8 @@ import (
 	"runtime/metrics"
 	"slices"
 	"time"
+
+	"cometctl/server/history"
 )
 
 // Stats is what GET /stats answers: what the server holds and has done since it was started.
@@ -22,6 +24,8 @@ type Stats struct {
 	Router   RouterStats `json:"router"`
 	Ledger   Ledger      `json:"ledger"`
 	Memory   MemoryStats `json:"memory"`
+	// History is what is kept of messages, of all workers together where there are several.
+	History history.Stats `json:"history"`
 	// Cluster is how a node stands with the others; nil for a server that is alone.
 	Cluster *ClusterStats `json:"cluster,omitempty"`
 	// Workers are the processes that share the comet listener, where there are several; the sums above are theirs and this one's.
@@ -108,6 +112,9 @@ func (s *Server) Stats() Stats {
 		Router: RouterStats{Sessions: int64(r.Sessions), IDs: int64(r.IDs), Logins: int64(r.Logins)},
 		Ledger: s.ledgerNow(),
 		Memory: readMemory(), OpenFiles: openDescriptors(),
+	}
+	if !s.cfg.NoFront {
+		st.History = s.history.Stats()
 	}
 	if s.cluster != nil {
 		st.Cluster = new(s.cluster.Status())

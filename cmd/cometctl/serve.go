@@ -59,6 +59,10 @@ the tokens that it asks for then (Authorization: Bearer TOKEN), of all but /heal
 
 What goes wrong is logged on stderr (--log text or json): ten lines of a kind, then how many more there were each ten seconds.
 
+--history N keeps the last N messages of each id, so that a client that comes back with the number of the last message it has seen
+(Last-Event-ID, since=N) is told what it missed. Where that is not known any more it is told so: a gap. Numbers belong to one run of
+one process: who comes back after a restart, or to another node or worker, is told a gap and then what is kept there.
+
 For every flag, 0, or an empty address, means its default. --max-pending should hold several of the largest messages
 (--message-max): a reader that is one message behind has that one pending.`,
 		Example: `  cometctl serve
@@ -116,15 +120,16 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 	f.StringVar(&cfg.Engine, "engine", netloop.Engines()[0], fmt.Sprintf("connection `engine`: %v", netloop.Engines()))
 	f.IntVar(&cfg.Loops, "loops", 0, "event loops; 0 is one per processor, with --workers one each")
 	f.IntVar(&cfg.MaxConns, "max-conns", 0, "connections at once, of all --workers together; more get 503; 0 is what the descriptor limit allows")
-	f.IntVar(&cfg.MaxPending, "max-pending", 64<<10, "pending output of one connection, in `bytes`")
+	bytesVar(f, &cfg.MaxPending, "max-pending", 64<<10, "pending output of one connection, in `bytes`")
 	f.StringVar(&policy, "slow-policy", string(server.SlowDrop), "what a subscriber at --max-pending meets: drop the message, or close the connection")
 	f.DurationVar(&cfg.HeadTimeout, "head-timeout", server.DefaultHeadTimeout, "how long a request head may take")
-	f.IntVar(&cfg.MessageMax, "message-max", 64<<10, "largest message, in `bytes`")
+	bytesVar(f, &cfg.MessageMax, "message-max", 64<<10, "largest message, in `bytes`")
 	f.DurationVar(&cfg.DrainTimeout, "drain-timeout", server.DefaultDrainTimeout, "how long the end may take")
 	f.BoolVar(&cfg.NoFront, "router-only", false, "no comet listener: a router and the admin listener")
 	f.StringVar(&many, "workers", "", "serve connections in so many processes (Linux): a `number`, or auto for one per processor, and more where --max-conns needs them")
 	addTLSFlags(f, &cfg)
 	addAdminFlags(f, &cfg)
+	addHistoryFlags(f, &cfg)
 	among.add(f)
 	f.BoolVar(&asJSON, "json", false, "make the ready line a JSON object")
 	logs.add(f)

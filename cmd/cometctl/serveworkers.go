@@ -87,6 +87,9 @@ func inWorkers(ctx context.Context, s streams, cfg *node.Config, n int, nats nat
 		Server: of}
 	job.Server.Loops = max(1, of.Loops)
 	job.Server.AdminTokenFile = "" // the parent's
+	if job.Server.History, err = shareHistory(of.History, n); err != nil {
+		return usageError(err)
+	}
 	job.Processors = max(job.Server.Loops, runtime.NumCPU()/n)
 	if cfg.Embed != nil {
 		job.Ours, job.User, job.Password = true, cfg.Embed.User, cfg.Embed.Password

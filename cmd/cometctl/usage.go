@@ -52,6 +52,7 @@ func flagError(_ *cobra.Command, err error) error {
 	}
 	f := invalid.GetFlag()
 	want, ok := map[string]string{
+		"bytes":    wantBytes,
 		"bool":     "true or false",
 		"duration": "a time with its unit, such as 10ms, 60s or 24h",
 		"float64":  "a number",

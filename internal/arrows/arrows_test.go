@@ -19,7 +19,7 @@ import (
 // mayImport says which packages of this module a package may import directly. A
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
-	"cmd/cometctl": {"server", "server/router", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report",
+	"cmd/cometctl": {"server", "server/router", "server/history", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report",
 		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing", "internal/loglimit"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,

@@ -96,6 +96,8 @@ type Config struct {
 	Offline func(tag uint64)
 	// Stage, if not nil, is what messages pass on their way to sessions of this node, wherever they come from.
 	Stage router.Stage
+	// Keeper, if not nil, remembers ids that nobody here holds any more: this node stays interested in them while it does.
+	Keeper router.Keeper
 	// Required refuses Send with ErrDisconnected while there is no NATS, instead of reaching local sessions only.
 	Required bool
 	// Pending is the slow consumer limit of this node: so many messages from other nodes may wait for Deliver. Further ones
@@ -175,6 +177,9 @@ func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
 	if cfg.Stage != nil {
 		r.local.Through(cfg.Stage)
 	}
+	if cfg.Keeper != nil {
+		cfg.Keeper.OnForget(r.changes.add)
+	}
 	if err := r.start(); err != nil {
 		r.Close()
 		return nil, err
@@ -219,6 +224,9 @@ func defaultName(nonce string) string {
 
 // Name is the node's name.
 func (r *Router) Name() string { return r.cfg.Name }
+
+// Holds tells whether any session of this node holds id.
+func (r *Router) Holds(id []byte) bool { return r.local.Holds(id) }
 
 // Local counts the sessions of this node.
 func (r *Router) Local() router.Stats { return r.local.Stats() }

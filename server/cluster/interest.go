@@ -117,7 +117,7 @@ func (r *Router) tend() {
 func (r *Router) agree(subs map[string]*nats.Subscription, id string) error {
 	subject := Subject([]byte(id))
 	sub, subscribed := subs[subject]
-	switch held := r.local.Holds([]byte(id)); {
+	switch held := r.wants([]byte(id)); {
 	case held && !subscribed:
 		sub, err := r.nc.ChanSubscribe(subject, r.in)
 		if err != nil {
@@ -132,6 +132,11 @@ func (r *Router) agree(subs map[string]*nats.Subscription, id string) error {
 		return sub.Unsubscribe()
 	}
 	return nil
+}
+
+// wants tells whether this node is to hear of messages for id. An id that is only remembered is looked at again when it is forgotten.
+func (r *Router) wants(id []byte) bool {
+	return r.local.Holds(id) || r.cfg.Keeper != nil && r.cfg.Keeper.Has(id)
 }
 
 // Flush returns nil when NATS's server knows of all logins and logouts that had returned before the call, and has all messages that

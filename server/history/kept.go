@@ -1,6 +1,9 @@
 package history
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // headLen is what stands before each message that is kept: 4 bytes of length, 4 of time.
 const headLen = 8
@@ -23,9 +26,7 @@ func (s *Store) keep(sh *shard, slot uint32, msg []byte, now uint32) {
 		s.empty(r)
 		return
 	}
-	s.dropOldest(r, func(d *dropping) bool {
-		return d.count < s.cfg.Messages && d.size+need <= s.cfg.Bytes
-	})
+	s.dropOldest(r, bounds{s.cfg.Messages - 1, s.cfg.Bytes - need, now, math.MaxUint32})
 	if !s.reach(sh, slot, need) {
 		s.counts.evicted.Add(int64(r.count) + 1)
 		s.empty(r)
@@ -66,38 +67,37 @@ func (s *Store) reach(sh *shard, slot uint32, need int) bool {
 	return true
 }
 
-// dropping is what is left of a record's messages while the oldest are dropped.
-type dropping struct {
+// bounds are what a record's messages must keep within: so many, of so many bytes, and none as old as ttl at the time now.
+type bounds struct {
 	count, size int
-	sent        uint32 // when the oldest of the rest came
+	now, ttl    uint32 // ms
 }
 
-// dropOldest drops messages until that is enough, and returns how many. enough is asked while there is one.
-func (s *Store) dropOldest(r *record, enough func(*dropping) bool) int {
+// dropOldest drops messages until the rest is within bounds, and returns how many.
+func (s *Store) dropOldest(r *record, b bounds) int {
 	m := &s.memory
-	d := dropping{count: int(r.count), size: int(r.size)}
+	count, size := int(r.count), int(r.size)
 	p := place{r.head, int(r.from)}
 	passed := 0
-	for d.count > 0 {
+	for count > 0 {
 		q := p
 		length, sent, over := m.head(&q)
-		if d.sent = sent; enough(&d) {
+		if count <= b.count && size <= b.size && b.now-sent < b.ttl {
 			break
 		}
-		over += m.skip(&q, length)
-		passed += over
+		passed += over + m.skip(&q, length)
 		p = q
-		d.count--
-		d.size -= headLen + length
+		count--
+		size -= headLen + length
 	}
-	dropped := int(r.count) - d.count
-	if d.count == 0 {
+	dropped := int(r.count) - count
+	if count == 0 {
 		s.empty(r)
 		return dropped
 	}
 	if dropped > 0 {
 		r.head, r.from = m.giveBack(r.head, passed), uint8(p.at)
-		r.count, r.size = uint32(d.count), uint32(d.size)
+		r.count, r.size = uint32(count), uint32(size)
 		m.messages.Add(int64(-dropped))
 	}
 	return dropped
@@ -120,8 +120,7 @@ func (s *Store) empty(r *record) {
 
 // expire drops what is older than Config.TTL.
 func (s *Store) expire(r *record, now uint32) {
-	ttl := uint32(s.cfg.TTL.Milliseconds())
-	n := s.dropOldest(r, func(d *dropping) bool { return now-d.sent < ttl })
+	n := s.dropOldest(r, bounds{MaxMessages, math.MaxInt, now, uint32(s.cfg.TTL.Milliseconds())})
 	s.counts.expired.Add(int64(n))
 }
 

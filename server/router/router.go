@@ -63,10 +63,20 @@ type Interest func(id string)
 // Stage is what each message for sessions of this process passes on its way from Send to Deliver: where messages are numbered and kept
 // (package server/history). Send calls Enter before it looks for sessions, hands over what Enter returns instead of the message, and calls
 // Leave with its ticket when that is done. So who holds a lock between the two sees all messages of an id one after another, and a Login
-// under the same lock falls between two of them. A ticket of 0 stands for nothing to leave.
+// under the same lock falls between two of them. A ticket of 0 stands for nothing to leave. Behind a Stage that locks, Deliver must not Send.
 type Stage interface {
 	Enter(id, msg []byte, tag uint64) (staged []byte, stagedTag uint64, ticket uint32)
 	Leave(ticket uint32)
+}
+
+// Keeper is a Stage that remembers ids for a while when nobody holds them any more, for clients that come back. A Router that reaches further
+// than this process hears of messages for such ids, too, and so for no longer than Has says.
+type Keeper interface {
+	// Has tells whether id is remembered. It may wait for a Send of this process.
+	Has(id []byte) bool
+	// OnForget makes forgot hear of each id that is no longer remembered. It is called before the first Send. forgot must return at once and
+	// call neither the Router nor the Keeper.
+	OnForget(forgot func(id string))
 }
 
 // Receipt says what became of one Send.

@@ -67,6 +67,7 @@ func (f *Family) Report(st *server.Stats) {
 		st.Conns.Add(row.Conns)
 		st.Ledger.Add(row.Ledger)
 		st.Router.Add(row.Router)
+		st.History.Add(w.last.History)
 		if st.Cluster != nil && w.last.Cluster != nil {
 			st.Cluster.Add(*w.last.Cluster)
 		}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"time"
+
+	"cometctl/server/history"
+)
+
+// checkHistory checks what history.New takes as it is.
+func (c *Config) checkHistory() error {
+	h := &c.History
+	def(&h.Bytes, history.DefaultBytes)
+	def(&h.TTL, history.DefaultTTL)
+	def(&h.Total, history.DefaultTotal)
+	switch {
+	case h.Messages < 0 || h.Messages > history.MaxMessages:
+		return configErrorf("--history %d: give 1 to %d messages, or 0 to keep none", h.Messages, history.MaxMessages)
+	case h.Bytes < history.MinBytes || h.Bytes > history.MaxBytes:
+		return configErrorf("--history-bytes %d: give %d to %d bytes, or 0 for %d", h.Bytes, history.MinBytes, history.MaxBytes, history.DefaultBytes)
+	case h.TTL < time.Second || h.TTL > history.MaxTTL:
+		return configErrorf("--history-ttl %v: give 1s to %v, or 0 for %v", h.TTL, history.MaxTTL, history.DefaultTTL)
+	case h.Total < history.MinTotal || h.Total > history.MaxTotal:
+		return configErrorf("--history-total %d: give %d to %d bytes, or 0 for %d", h.Total, history.MinTotal, int64(history.MaxTotal), history.DefaultTotal)
+	case h.Total < 2*int64(h.Bytes):
+		return configErrorf("--history-total %d with --history-bytes %d: that is not even two ids; give at least %d", h.Total, h.Bytes, 2*h.Bytes)
+	}
+	return nil
+}
+
+// remember makes the history. A server without a front has nobody to tell of it, and keeps none.
+func (s *Server) remember() {
+	cfg := s.cfg.History
+	if s.cfg.NoFront {
+		cfg.Messages = 0
+	}
+	s.history = history.New(cfg, func() time.Duration { return time.Since(s.born) })
+	if cfg.Messages > 0 {
+		s.sweeping.Do(s.startSweeping)
+	}
+}
+
+// show tells that n sessions more show numbers of messages (or fewer, where n is negative), which has messages numbered.
+func (s *Server) show(n int) {
+	s.history.Show(n)
+	if n > 0 {
+		s.sweeping.Do(s.startSweeping)
+	}
+}
+
+// startSweeping begins to forget what is old, until the server ends.
+func (s *Server) startSweeping() {
+	s.sweeper.Go(func() {
+		tick := time.NewTicker(min(max(s.cfg.History.TTL/16, 50*time.Millisecond), 10*time.Second))
+		defer tick.Stop()
+		for {
+			select {
+			case <-s.pubs.Done():
+				return
+			case <-tick.C:
+			}
+			if s.history.Active() {
+				s.history.Sweep(time.Since(s.born), s.holds)
+			}
+		}
+	})
+}
+
+// holds tells whether any session of this process holds id.
+func (s *Server) holds(id []byte) bool {
+	if s.cluster != nil {
+		return s.cluster.Holds(id)
+	}
+	return s.local.Holds(id)
+}

@@ -1,0 +1,138 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cometctl/internal/netloop"
+	"cometctl/server/history"
+	"cometctl/server/router"
+)
+
+// nowhere is a session that no connection has: what is posted to it is gone.
+const nowhere = router.Session(1<<56 - 1)
+
+// TestHistoryAtRest sends to ids with and without a stream, and asks the history: streams are what they are without it.
+func TestHistoryAtRest(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, History: history.Config{Messages: 2}})
+		b := dial(t, s).stream("1")
+		publish(t, s, "1\t<a>\n1\tb\n1\tc\nanna\tx\n")
+		b.wantMessage(1, "&lt;a&gt;")
+		b.wantMessage(2, "b")
+		b.wantMessage(3, "c")
+		wantLedger(t, s, Ledger{Sent: 4, Offline: 1, Copies: 3, Delivered: 3})
+		if h := s.Stats().History; h.IDs != 2 || h.Messages != 3 || h.Total != history.DefaultTotal || h.Bytes == 0 || h.Reserved < h.Bytes {
+			t.Errorf("%+v", h)
+		}
+		var got []string
+		_, whole, busy, err := s.history.TryResume([]byte("1"), 0, true, func() error { return nil }, func(_ uint64, msg []byte) { got = append(got, string(msg)) })
+		if fmt.Sprint(got) != "[b c]" || !whole || busy || err != nil {
+			t.Errorf("kept are %v, whole %v, busy %v, %v", got, whole, busy, err)
+		}
+		s.counts.replayed.Add(2)
+		wantLedger(t, s, Ledger{Sent: 4, Offline: 1, Copies: 3, Delivered: 3, Replayed: 2})
+	})
+}
+
+// TestHistoryUnderPressure fills the mailboxes of loops that resume meanwhile: publishers wait for the loops with the ids locked, and a loop
+// that waited for an id would wait for ever.
+func TestHistoryUnderPressure(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, History: history.Config{Messages: 5, Bytes: 8 << 10}, MessageMax: 1 << 20})
+		s.show(1)
+		var idle []*browser // nobody reads
+		for i := range 4 {
+			idle = append(idle, dial(t, s).stream(fmt.Sprint(i)))
+		}
+		var publishers, resumes sync.WaitGroup
+		var done atomic.Bool
+		var resumed atomic.Int64
+		text := strings.Repeat("m", 100_000)
+		for range 3 {
+			publishers.Go(func() {
+				var lines strings.Builder
+				for i := range 200 {
+					fmt.Fprintf(&lines, "%d\t%s\n", i%4, text)
+				}
+				if a, err := askAdmin(s, "POST", "/send", "", strings.NewReader(lines.String())); err != nil || a.status != 200 {
+					t.Errorf("%d %s, %v", a.status, a.body, err)
+				}
+			})
+		}
+		for loop := range s.Loops() {
+			resumes.Add(1)
+			var again func(l netloop.Loop)
+			id := fmt.Append(nil, loop)
+			again = func(l netloop.Loop) {
+				_, _, busy, err := s.history.TryResume(id, 1, true, func() error { return s.router.Login(id, nowhere) }, func(uint64, []byte) {})
+				if err != nil {
+					t.Error(err)
+				}
+				if !busy {
+					s.router.Logout(nowhere)
+					if resumed.Add(1); done.Load() {
+						resumes.Done()
+						return
+					}
+				}
+				go s.engine.Do(loop, again)
+			}
+			s.engine.Do(loop, again)
+		}
+		publishers.Wait()
+		if resumed.Load() < 10 {
+			t.Errorf("resumed %d times while three published", resumed.Load())
+		}
+		done.Store(true)
+		resumes.Wait()
+		for _, b := range idle {
+			b.reset()
+		}
+		until(t, "nothing is on its way", func() bool { return s.Stats().Ledger.Pending == 0 })
+		if l := s.Stats().Ledger; l.Sent != 600 || l.Copies != l.Delivered+l.Dropped+l.Gone {
+			t.Errorf("%+v", l)
+		}
+	})
+}
+
+// A server that shows no numbers has no history, and nobody to look after it. The first that shows them has what is old forgotten.
+func TestHistoryIsSwept(t *testing.T) {
+	s := start(t, Config{History: history.Config{TTL: time.Second}})
+	publish(t, s, "1\tm\n")
+	if h := s.Stats().History; h.IDs != 0 || s.history.Active() {
+		t.Errorf("%+v", h)
+	}
+	s.show(1)
+	s.show(-1)
+	if _, _, _, err := s.history.TryResume([]byte("1"), 0, false, func() error { return nil }, nil); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, s, "1\tm\n2\tm\n")
+	if h := s.Stats().History; h.IDs != 1 || h.Messages != 0 {
+		t.Errorf("%+v", h)
+	}
+	until(t, "it is forgotten", func() bool { return !s.history.Active() })
+}
+
+func TestHistoryWithoutFront(t *testing.T) {
+	s := start(t, Config{NoFront: true, History: history.Config{Messages: 5}})
+	publish(t, s, "1\tm\n")
+	if h := s.Stats().History; h != (history.Stats{}) || s.history.Active() {
+		t.Errorf("%+v", h)
+	}
+}
+
+func TestPageTellsReplays(t *testing.T) {
+	p := newPage(t)
+	p.counts.replayed.Add(3)
+	var sum Ledger
+	p.Accounts(func(_ string, l Ledger) { sum.Add(l) })
+	if sum.Replayed != 3 || p.Ledger().Replayed != 3 {
+		t.Errorf("accounts %+v, ledger %+v", sum, p.Ledger())
+	}
+}
