@@ -5,6 +5,7 @@
 //	comet.node.TOKEN         requests to a node by its name; it alone subscribes
 //	comet.re.ORIGIN.KIND...  the reply subject of a message or request: who sent it, and what is wanted there
 //	comet.void               nothing; nobody subscribes to it
+//	comet.ask                who asks here, with a question in JSON (package server), hears from each node that has an answer
 //	comet.ledger             who asks here, with an origin or nothing, hears from each node what became of that origin's messages
 //
 // Messages and requests carry a reply subject, which is also how a node knows its own message when NATS brings it back.
@@ -26,6 +27,9 @@ const (
 // Ledger is where nodes answer for what they have done.
 const Ledger = "comet.ledger"
 
+// Ask is where nodes answer questions.
+const Ask = "comet.ask"
+
 // Nobody is where nobody listens. NATS's word for what is published there tells that its words for all before have come.
 const Nobody = "comet.void"
 
@@ -34,6 +38,7 @@ const (
 	Confirm = "c" // with a number behind: answers to the sender's request of that number
 	Beside  = "b" // the same, where the message had sessions at the sender beside those that are asked for
 	Void    = "v" // with a tag behind: NATS's word ("no responders") that nobody wanted a message which had no session at the sender
+	Answer  = "a" // with a number behind: answers to the sender's question of that number
 	Done    = "d" // nothing: the message had sessions at the sender, so nobody asks
 )
 

@@ -20,7 +20,7 @@
 //	subject.go   subjects, tokens, the text of an answer
 //	send.go      Send
 //	ahead.go     what was published and not confirmed yet
-//	confirm.go   SendConfirmed, Ping: requests and the collecting of answers
+//	confirm.go   SendConfirmed, Ping, AskAll: requests and the collecting of answers
 //	interest.go  which ids are subscribed
 //	receive.go   what comes from other nodes
 //	watch.go     connection events, names, Stats
@@ -73,6 +73,7 @@ const (
 	DefaultPending = 16384                 // messages; 128 KiB for the channel, at 100,000 messages/s a sixth of a second
 	DefaultGather  = 20 * time.Millisecond // several times a round trip between machines of one place
 	DefaultConfirm = 2 * time.Second
+	DefaultAnswers = 500 * time.Millisecond
 )
 
 // Config says how a Router works. A zero field means its default.
@@ -91,6 +92,9 @@ type Config struct {
 	// Account, if not nil, answers who asks all nodes for their accounts (Ledgers): JSON of what became here of the messages of an
 	// origin, or of all messages for an empty one.
 	Account func(origin string) []byte
+	// Asked, if not nil, answers what another node asks all (AskAll); an empty answer is not sent. It is called on one goroutine, for one question
+	// after the other, and should not take longer than half of DefaultAnswers.
+	Asked func(question []byte) (answer []byte)
 	// Offline, if not nil, hears of each message that Send had published with Receipt.Sessions 0 and that nobody else holds
 	// the id of: tag is Send's. It is called on a goroutine of the Router and must not block.
 	Offline func(tag uint64)
@@ -108,6 +112,8 @@ type Config struct {
 	Gather time.Duration
 	// Confirm bounds the wait of SendConfirmed and Ping, whatever their context says.
 	Confirm time.Duration
+	// Answers is how long AskAll waits for further nodes after each answer.
+	Answers time.Duration
 	// Log is told of losses and repairs; default: nobody is.
 	Log *slog.Logger
 }
@@ -129,7 +135,7 @@ type Router struct {
 	watch   watch        // connection, name, outages
 	counts  counts
 	drops   drops
-	answers [2]*nats.Subscription // to requests, of either kind
+	answers [3]*nats.Subscription // to requests, of each kind
 	reports *nats.Subscription    // of messages that nobody wanted
 	closing chan struct{}
 	done    sync.WaitGroup
@@ -154,6 +160,9 @@ func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
 	}
 	if cfg.Confirm == 0 {
 		cfg.Confirm = DefaultConfirm
+	}
+	if cfg.Answers == 0 {
+		cfg.Answers = DefaultAnswers
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -199,7 +208,7 @@ func (r *Router) start() error {
 }
 
 func (r *Router) subscribe() (err error) {
-	for i, kind := range []string{kindConfirm, kindBeside} {
+	for i, kind := range []string{kindConfirm, kindBeside, kindAnswer} {
 		if r.answers[i], err = r.nc.Subscribe(r.prefix+kind+".*", r.answered); err != nil {
 			return err
 		}
@@ -208,6 +217,9 @@ func (r *Router) subscribe() (err error) {
 		return err
 	}
 	if _, err = r.nc.Subscribe(ledgerSubject, r.account); err != nil {
+		return err
+	}
+	if _, err = r.nc.Subscribe(subject.Ask, r.asked); err != nil {
 		return err
 	}
 	_, err = r.nc.ChanSubscribe(nodeSubject(r.cfg.Name), r.in)
@@ -230,6 +242,11 @@ func (r *Router) Holds(id []byte) bool { return r.local.Holds(id) }
 
 // Local counts the sessions of this node.
 func (r *Router) Local() router.Stats { return r.local.Stats() }
+
+// Sessions lists those of this node that hold id, as router.Local does.
+func (r *Router) Sessions(dst []router.Session, id []byte, most int) (some []router.Session, all int, err error) {
+	return r.local.Sessions(dst, id, most)
+}
 
 // Login implements router.Router for the sessions of this node. When it returns, Sends on this node reach s; those of other
 // nodes do as soon as NATS knows, see Flush.

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"cometctl/internal/broker"
+	"cometctl/internal/subject"
 	"cometctl/server/router"
 )
 
@@ -58,6 +59,18 @@ func (r *Router) Ping(ctx context.Context, name string) error {
 	return err
 }
 
+// AskAll asks all other nodes a question and hands each answer to got until none has come for Config.Answers
+// after the last one. A node that is late is not heard. It fails with ErrDisconnected, or with ErrUnconfirmed when there are other nodes and none
+// answers; that there are none is no error.
+func (r *Router) AskAll(ctx context.Context, question []byte, got func(answer []byte)) error {
+	return r.request(ctx, kindAnswer, r.cfg.Answers, func(reply string) error { return r.nc.PublishRequest(subject.Ask, reply, question) }, func(a answer) bool {
+		if !a.none {
+			got([]byte(a.text))
+		}
+		return a.none
+	})
+}
+
 // ask requests the nodes of a name.
 func (r *Router) ask(ctx context.Context, name string, gather time.Duration, got func(answer) (enough bool)) error {
 	return r.request(ctx, kindConfirm, gather, func(reply string) error { return r.nc.PublishRequest(nodeSubject(name), reply, nil) }, got)
@@ -67,7 +80,11 @@ func (r *Router) ask(ctx context.Context, name string, gather time.Duration, got
 func (r *Router) request(ctx context.Context, kind string, gather time.Duration, publish func(reply string) error, got func(answer) (enough bool)) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Confirm)
 	defer cancel()
-	answers := make(chan answer, 16)
+	room := 16
+	if kind == kindAnswer {
+		room = 1024 // all nodes answer, and what does not fit is lost
+	}
+	answers := make(chan answer, room)
 	n := r.waiting.add(answers)
 	defer r.waiting.remove(n)
 	if err := publish(r.prefix + kind + "." + strconv.FormatUint(n, 10)); err != nil {
@@ -135,7 +152,11 @@ func (r *Router) answered(m *nats.Msg) {
 		return
 	}
 	a, ok := answer{none: true}, true
-	if !broker.NoResponders(m) {
+	switch _, kind := origin(m.Subject); {
+	case broker.NoResponders(m):
+	case kind == kindAnswer:
+		a = answer{text: string(m.Data)}
+	default:
 		a, ok = parseAnswer(m.Data)
 	}
 	to := r.waiting.find(n)

@@ -86,6 +86,24 @@ func (r *Router) respond(m *nats.Msg, sessions int) {
 	}
 }
 
+// asked answers a question of another node, or of anybody who speaks NATS. It is called on a goroutine of nats.go's.
+func (r *Router) asked(m *nats.Msg) {
+	if strings.HasPrefix(m.Reply, r.prefix) {
+		r.counts.echoes.Add(1) // see handle
+		return
+	}
+	if m.Reply == "" || r.cfg.Asked == nil {
+		return
+	}
+	text := r.cfg.Asked(m.Data)
+	if len(text) == 0 {
+		return
+	}
+	if err := r.nc.Publish(m.Reply, text); err != nil {
+		r.counts.unanswered.Add(1)
+	}
+}
+
 // account answers who asks for what became of an origin's messages. It is called on a goroutine of nats.go's.
 func (r *Router) account(m *nats.Msg) {
 	if m.Reply == "" || r.cfg.Account == nil {

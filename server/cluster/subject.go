@@ -11,6 +11,7 @@ import (
 //
 //	comet.re.NONCE.c.N      answers to request N of a node
 //	comet.re.NONCE.b.N      the same, where the message had sessions at the sender beside those that are asked for
+//	comet.re.NONCE.a.N      answers to question N of a node (AskAll)
 //	comet.re.NONCE.v.TAG    NATS's word that nobody wanted a message that had no session at the sender
 //	comet.re.NONCE.v.mN     the same for comet.void: mark N, see Settle
 //	comet.re.NONCE.d        nothing: the message had sessions at the sender, so nobody asks
@@ -23,6 +24,7 @@ const (
 	ledgerSubject = subject.Ledger
 	voidSubject   = subject.Nobody
 
+	kindAnswer  = subject.Answer
 	kindConfirm = subject.Confirm
 	kindBeside  = subject.Beside
 	kindVoid    = subject.Void
@@ -62,6 +64,7 @@ type answer struct {
 	nonce    string // of the Router that answers
 	joined   bool   // its name is its own
 	name     string
+	text     string // of kindAnswer, which has nothing else
 }
 
 func (a answer) append(dst []byte) []byte {

@@ -213,7 +213,7 @@ func (r *Router) Stats() Stats {
 		Received: c.received.Load(), Handed: c.handed.Load(), Unheld: c.unheld.Load(),
 		Echoes: c.echoes.Load(), Strays: c.strays.Load(), Unanswered: c.unanswered.Load(), Dropped: r.drops.count(),
 	}
-	for _, sub := range []*nats.Subscription{r.answers[0], r.answers[1], r.reports} {
+	for _, sub := range append(r.answers[:], r.reports) {
 		if n, err := sub.Dropped(); err == nil {
 			st.Reports += uint64(n)
 		}

@@ -197,6 +197,26 @@ func (r *Local) Holds(id []byte) bool {
 	return r.leader(is, &k) != 0
 }
 
+// Sessions appends sessions that hold id to dst, at most so many, and returns how many hold it in all. As in Send, one may have ended since, and the
+// id's lock is held while they are counted.
+func (r *Local) Sessions(dst []Session, id []byte, most int) (some []Session, all int, err error) {
+	k, err := r.parse(id)
+	if err != nil {
+		return dst, 0, err
+	}
+	is := &r.ids[k.hash%shards]
+	is.mu.Lock()
+	defer is.mu.Unlock()
+	for slot := r.leader(is, &k); slot != 0; all++ {
+		l := r.memory.logins.At(slot)
+		if all < most {
+			dst = append(dst, l.session.session())
+		}
+		slot = l.peer
+	}
+	return dst, all, nil
+}
+
 // Stats is how much a Local holds.
 type Stats struct {
 	Sessions int // sessions that hold at least one id

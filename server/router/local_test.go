@@ -436,3 +436,43 @@ func TestMessagesPassTheStage(t *testing.T) {
 		t.Errorf("a bad id: %v, and %d messages have passed", err, d.last)
 	}
 }
+
+func TestSessions(t *testing.T) {
+	r := NewLocal(func(Session, []byte, uint64) {})
+	login := func(id string, s Session) {
+		t.Helper()
+		if err := r.Login([]byte(id), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const many = 1000
+	for i := range many {
+		login("anna", Session(i+1))
+		login(strconv.Itoa(i), Session(i+1))
+	}
+	for i := range many / 2 {
+		r.Logout(Session(2*i + 1))
+	}
+	for _, c := range []struct {
+		id              string
+		most, some, all int
+	}{
+		{"anna", many, many / 2, many / 2}, {"anna", 100, 100, many / 2}, {"anna", 0, 0, many / 2}, {"1", 100, 1, 1}, {"2", 100, 0, 0}, {"01", 100, 0, 0}, {"nobody", 100, 0, 0},
+	} {
+		room := []Session{77}
+		got, all, err := r.Sessions(room, []byte(c.id), c.most)
+		if err != nil || got[0] != 77 || len(got) != 1+c.some || all != c.all {
+			t.Errorf("%s: %d of %d sessions, %v; want %d of %d", c.id, len(got)-1, all, err, c.some, c.all)
+		}
+		seen := map[Session]bool{}
+		for _, s := range got[1:] {
+			if s%2 != 0 || s > many || seen[s] {
+				t.Errorf("%s: session %d is not there, or twice", c.id, s)
+			}
+			seen[s] = true
+		}
+	}
+	if _, _, err := r.Sessions(nil, []byte("a b"), 1); !errors.Is(err, ErrID) {
+		t.Errorf("a bad id: %v", err)
+	}
+}
