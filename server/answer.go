@@ -1,92 +1,79 @@
 package server
 
 import (
-	"bytes"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
-	"cometctl/internal/wire"
-	"cometctl/server/router"
+	"cometctl/internal/netloop"
 )
 
-// doing is what a request asks for.
-type doing uint8
-
+// Texts of answers that several places give.
 const (
-	doNotFound       doing = iota
-	doStream               // GET /test/{id}
-	doHead                 // HEAD /test/{id}
-	doNotImplemented       // a method that the seed does not know
+	drainingText = "This server is about to end. Try again later.\n"
+	retryLater   = "Retry-After: 5\r\n"
 )
 
-// route decides what a request gets: the table of the comet listener. For doStream and doHead, *id holds the decoded id.
-func route(req *wire.Request, id *[]byte) (doing, error) {
-	method := string(req.Method)
-	if method == "POST" {
-		return doNotFound, nil
+// answer answers with a text, and counts a refusal. The fields are whole lines.
+func (f *front) answer(l netloop.Loop, c netloop.Conn, why cause, status int, text string, fields ...string) {
+	fl := f.loop(l)
+	f.s.counts.refused[why].Add(1)
+	b := fl.beginHead(l.Now(), fl.out[:0], status)
+	b = append(b, "Content-Type: text/plain; charset=utf-8\r\n"...)
+	for _, field := range fields {
+		b = append(b, field...)
 	}
-	if method != "GET" && method != "HEAD" {
-		return doNotImplemented, nil
+	b = fl.endHead(b, fl.clients.At(c.Slot()), len(text))
+	if !fl.headOnly {
+		b = append(b, text...)
 	}
-	escaped, ok := bytes.CutPrefix(req.Path, []byte("/test/"))
-	if !ok {
-		return doNotFound, nil
-	}
-	var err error
-	if *id, err = wire.AppendUnescaped((*id)[:0], escaped); err != nil {
-		return doNotFound, err
-	}
-	if err = router.ValidID(*id); err != nil {
-		return doNotFound, err
-	}
-	if method == "HEAD" {
-		return doHead, nil
-	}
-	return doStream, nil
+	fl.out = b
+	f.reply(l, c, why, b, 0)
 }
 
-// streamHead is the head of a stream's response. now is the loop's.
-func (fl *frontLoop) streamHead(now time.Duration, plain bool) []byte {
+// reply sends a whole response, which is told by tag unless that is 0, and goes on to the connection's next request, or ends it.
+func (f *front) reply(l netloop.Loop, c netloop.Conn, why cause, response []byte, tag uint32) {
+	cl := f.loop(l).clients.At(c.Slot())
+	switch {
+	case cl.has(flagLast) && tag == 0:
+		f.finish(l, c, why, response) // taken whatever is pending
+	case !l.Write(c, response, tag): // it asks, and does not read
+		if tag != 0 {
+			f.s.ledger.settle(tag, dropped)
+		}
+		f.close(l, c, causeSlow, errSlow)
+	case cl.has(flagLast):
+		f.finish(l, c, why, nil)
+	default:
+		cl.flags |= flagKept
+		f.become(cl, phaseHead)
+		l.SetDeadline(c, f.s.cfg.KeepAlive)
+	}
+}
+
+// beginHead appends the beginning of a response's head. now is the loop's.
+func (fl *frontLoop) beginHead(now time.Duration, dst []byte, status int) []byte {
 	if fl.date == "" || now-fl.dateAt >= time.Second {
 		fl.date, fl.dateAt = time.Now().UTC().Format(http.TimeFormat), now
 	}
-	b := append(fl.scratch[:0], "HTTP/1.1 200 OK\r\nServer: cometctl\r\nDate: "...)
-	b = append(b, fl.date...)
-	b = append(b, "\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n"...)
-	if plain {
-		b = append(b, "Connection: close\r\n\r\n"...)
-	} else {
-		b = append(b, "Transfer-Encoding: chunked\r\n\r\n"...)
-	}
-	fl.scratch = b
-	return b
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, http.StatusText(status)...)
+	dst = append(dst, "\r\nServer: cometctl\r\nDate: "...)
+	dst = append(dst, fl.date...)
+	return append(dst, "\r\n"...)
 }
 
-// Answers that are always the same.
-var (
-	answerNotFound       = appendAnswer(nil, 404, "Not found. A stream is at /test/{id}.\n")
-	answerNotImplemented = appendAnswer(nil, 501, "This method is not implemented here.\n")
-	answerTimeout        = appendAnswer(nil, 408, "The request head took too long.\n")
-	answerFull           = appendAnswer(nil, 503, "No room for another connection. Try again later.\n", "Retry-After: 5\r\n")
-	answerDraining       = appendAnswer(nil, 503, "This server is about to end. Try again later.\n", "Retry-After: 5\r\n")
-)
-
-// headOf is a response without its content: what HEAD gets.
-func headOf(answer []byte) []byte {
-	const end = "\r\n\r\n"
-	return answer[:bytes.Index(answer, []byte(end))+len(end)]
-}
-
-// appendAnswer appends a whole response of plain text, after which the connection ends. The fields are whole lines.
-func appendAnswer(dst []byte, status int, text string, fields ...string) []byte {
-	dst = fmt.Appendf(dst, "HTTP/1.1 %d %s\r\nServer: cometctl\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ", status, http.StatusText(status))
-	dst = strconv.AppendInt(dst, int64(len(text)), 10)
-	dst = append(dst, "\r\nConnection: close\r\n"...)
-	for _, f := range fields {
-		dst = append(dst, f...)
+// endHead appends the end of the head of a response with length bytes of content.
+func (fl *frontLoop) endHead(dst []byte, cl *client, length int) []byte {
+	dst = append(dst, "Content-Length: "...)
+	dst = strconv.AppendInt(dst, int64(length), 10)
+	switch {
+	case cl.has(flagLast):
+		dst = append(dst, "\r\nConnection: close"...)
+	case cl.has(flagPlain): // HTTP/1.0 wants to be told
+		dst = append(dst, "\r\nConnection: keep-alive"...)
 	}
-	dst = append(dst, "\r\n"...)
-	return append(dst, text...)
+	return append(dst, "\r\n\r\n"...)
 }

@@ -17,7 +17,7 @@ func BenchmarkRender(b *testing.B) {
 		{"4KB", strings.Repeat(stamped, 58)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			fl, cl, msg := &frontLoop{}, &client{n: 41}, []byte(c.msg)
+			fl, cl, msg := &frontLoop{}, &client{n: 41, dialect: dialectHTML}, []byte(c.msg)
 			b.SetBytes(int64(len(msg)))
 			b.ReportAllocs()
 			for b.Loop() {

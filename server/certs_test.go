@@ -160,7 +160,7 @@ func TestTLS(t *testing.T) {
 		old.head()
 		head := dial()
 		head.say("HEAD /test/3 HTTP/1.1\r\n" + hostLine)
-		if got := head.rest(); !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") {
+		if got := head.head(); !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") {
 			t.Errorf("HEAD got %q", got)
 		}
 		head.Close()

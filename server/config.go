@@ -31,6 +31,7 @@ func (c *Config) setDefaults() error {
 	def(&c.SlowPolicy, SlowDrop)
 	def(&c.HeadTimeout, DefaultHeadTimeout)
 	def(&c.MessageMax, 64<<10)
+	def(&c.KeepAlive, DefaultKeepAlive)
 	def(&c.DrainTimeout, DefaultDrainTimeout)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -62,7 +63,7 @@ func (c *Config) setDefaults() error {
 	for _, f := range []struct {
 		flag string
 		v    time.Duration
-	}{{"head-timeout", c.HeadTimeout}, {"drain-timeout", c.DrainTimeout}} {
+	}{{"head-timeout", c.HeadTimeout}, {"keep-alive", c.KeepAlive}, {"drain-timeout", c.DrainTimeout}} {
 		if f.v < 0 {
 			return configErrorf("--%s %v: it cannot be negative; 0 is the default", f.flag, f.v)
 		}

@@ -30,7 +30,7 @@ func (s *Server) drainOnce(ctx context.Context) error {
 		// Behind all mail: what publishers were told is sent goes out before the last chunk.
 		s.engine.Do(i, func(l netloop.Loop) {
 			l.Conns(func(c netloop.Conn) bool {
-				front.sayGoodbye(l, c)
+				front.goodbye(l, c, causeDrained)
 				return true
 			})
 		})

@@ -251,6 +251,7 @@ func TestNewFails(t *testing.T) {
 			{"history-total", Config{History: history.Config{Total: 1<<20 - 1}}, true, []string{"server: --history-total 1048575: give 1048576"}},
 			{"history of one id", Config{History: history.Config{Total: 1 << 20, Bytes: 1<<19 + 1}}, true, []string{"server: --history-total 1048576 with --history-bytes 524289"}},
 			{"head-timeout", Config{HeadTimeout: -1}, true, []string{"server: --head-timeout -1ns"}},
+			{"keep-alive", Config{KeepAlive: -1}, true, []string{"server: --keep-alive -1ns"}},
 			{"drain-timeout", Config{DrainTimeout: -time.Second}, true, []string{"server: --drain-timeout -1s"}},
 		} {
 			def(&c.cfg.Listen, "127.0.0.1:0")

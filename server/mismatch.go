@@ -15,11 +15,10 @@ func (f *front) notTLS(l netloop.Loop, c netloop.Conn, first [5]byte) {
 			return
 		}
 	}
-	f.s.counts.tls.Add(1)
 	f.s.toldPlain.Do(func() {
 		f.s.cfg.Log.Warn("a client speaks plain HTTP to the comet listener, which speaks TLS; it must ask for https://. This is said once")
 	})
-	f.finish(l, c, answerNotTLS)
+	f.refuseWith(l, c, causeTLS, 400, "This port speaks TLS: ask for https://, not http://.\n")
 }
 
 // recordHandshake is the first byte of a TLS connection (RFC 8446, section 5.1). No request begins with it.
@@ -35,5 +34,3 @@ func (f *front) unwantedTLS(first []byte, err error) error {
 	})
 	return &wire.Error{Status: 400, Reason: "This port speaks plain HTTP, not TLS."}
 }
-
-var answerNotTLS = appendAnswer(nil, 400, "This port speaks TLS: ask for https://, not http://.\n")

@@ -46,6 +46,7 @@ const (
 // Defaults of Config's durations.
 const (
 	DefaultHeadTimeout  = 10 * time.Second
+	DefaultKeepAlive    = 30 * time.Second
 	DefaultDrainTimeout = 10 * time.Second
 )
 
@@ -61,6 +62,7 @@ type Config struct {
 	SlowPolicy   SlowPolicy    // default SlowDrop
 	HeadTimeout  time.Duration // how long a request head may take from the connection's beginning; default DefaultHeadTimeout
 	MessageMax   int           // largest message in bytes; default 64 KiB
+	KeepAlive    time.Duration // how long a connection may wait for its next request; default DefaultKeepAlive
 	DrainTimeout time.Duration // how long Drain waits for output to leave; default DefaultDrainTimeout
 	// TLSCert and TLSKey are files in PEM form, by which the comet listener speaks TLS, on the goroutine engine. Reload reads them again. Default:
 	// it does not speak TLS.

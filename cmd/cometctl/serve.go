@@ -123,6 +123,7 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 	bytesVar(f, &cfg.MaxPending, "max-pending", 64<<10, "pending output of one connection, in `bytes`")
 	f.StringVar(&policy, "slow-policy", string(server.SlowDrop), "what a subscriber at --max-pending meets: drop the message, or close the connection")
 	f.DurationVar(&cfg.HeadTimeout, "head-timeout", server.DefaultHeadTimeout, "how long a request head may take")
+	addDialectFlags(f, &cfg)
 	bytesVar(f, &cfg.MessageMax, "message-max", 64<<10, "largest message, in `bytes`")
 	f.DurationVar(&cfg.DrainTimeout, "drain-timeout", server.DefaultDrainTimeout, "how long the end may take")
 	f.BoolVar(&cfg.NoFront, "router-only", false, "no comet listener: a router and the admin listener")

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+
+	"cometctl/internal/netloop"
+	"cometctl/internal/slab"
+	"cometctl/internal/wire"
+)
+
+// client is what the front remembers of each connection. What only few connections need lies in the maps of frontLoop.
+type client struct {
+	n       uint32  // html: messages written to it; the next one is number n+1
+	since   uint32  // seconds from the server's start to its login
+	phase   phase   //
+	dialect dialect // of its last login
+	flags   flags   //
+	cause   cause   // of its end, once that is decided
+}
+
+// phase is where a connection is. It is changed by front.become only.
+type phase uint8
+
+const (
+	phaseNone   phase = iota // there is no connection
+	phaseHead                // waits for a request, or has the beginning of one
+	phaseBody                // the body of a request is read and dropped
+	phaseStream              // logged in, for messages until it ends
+	phaseEnd                 // has its last answer, and is about to end
+)
+
+// dialect is how messages are written to a session.
+type dialect uint8
+
+const (
+	dialectNone dialect = iota // it never logged in
+	dialectHTML                // the seed's stream
+	dialects
+)
+
+// flags of a client.
+type flags uint8
+
+const (
+	flagPlain  flags = 1 << iota // HTTP/1.0: a stream is not chunked and ends with the connection
+	flagLast                     // the connection ends behind the answer to this request
+	flagKept                     // it has had an answer: what it waits for is a further request
+	flagFull                     // it holds no place, see front.admit
+	flagLogged                   // logged in
+)
+
+func (c *client) has(f flags) bool { return c.flags&f != 0 }
+
+// frontLoop is what the front keeps for one loop, touched in that loop's turn only.
+type frontLoop struct {
+	clients  slab.Slab[client]   // mirrors the loop's connections by slot
+	partials map[uint32]*partial // requests that have not come whole, by slot
+	scan     wire.HeadScanner    // scans a head that comes whole; here, because a local one would be garbage
+	req      wire.Request        // the head just parsed
+	headOnly bool                // it is a HEAD: what answers it has no content
+	ids      wire.IDs            // that it names
+	scratch  []byte              // a message while it is rendered
+	out      []byte              // a response while it is made
+	date     string              // Date field of this second
+	dateAt   time.Duration       // when it was rendered
+	_        [64]byte            // the next loop's data is another processor's
+}
+
+// partial is the beginning of a request.
+type partial struct {
+	scan wire.HeadScanner
+	buf  []byte           // of the head; all of it while the body comes
+	body wire.BodySkipper // once the head is whole
+}
+
+// counts are the front's counters; all but open, held, lent and sessions only grow.
+type counts struct {
+	open     atomic.Int64           // connections now
+	held     atomic.Int64           // of open, those within MaxConns
+	lent     atomic.Int64           // descriptors that the admin listener's connections hold beyond adminPlaces
+	accepted atomic.Int64           // connections ever
+	logins   atomic.Int64           // sessions ever
+	cut      atomic.Int64           // did not end in time while draining
+	replayed atomic.Int64           // messages written from the history
+	sessions [dialects]atomic.Int64 // logged in now
+	refused  [causes]atomic.Int64   // requests and connections that were answered with a status of 400 or more, or not at all
+	closed   [causes]atomic.Int64   // connections that have ended
+}
+
+// stats are the counters but for the most that may be open.
+func (c *counts) stats() ConnStats {
+	return ConnStats{Open: c.open.Load(), Accepted: c.accepted.Load(), Streams: c.logins.Load(), Refused: c.refused[causeFull].Load(),
+		Bad: c.refused[causeBadRequest].Load(), NotFound: c.refused[causeNotFound].Load(), Timeout: c.refused[causeHeadTimeout].Load(),
+		Slow: c.closed[causeSlow].Load(), TLS: c.closed[causeTLS].Load()}
+}
+
+func (f *front) ready(loops int) {
+	for range loops {
+		f.s.loops = append(f.s.loops, &frontLoop{partials: map[uint32]*partial{}})
+	}
+}
+
+func (f *front) loop(l netloop.Loop) *frontLoop { return f.s.loops[l.Index()] }
+
+// become puts a client into another phase.
+func (f *front) become(cl *client, p phase) { cl.phase = p }
+
+// forget drops what the connection at slot owned beside its records.
+func (fl *frontLoop) forget(slot uint32) { delete(fl.partials, slot) }
