@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"syscall"
 )
 
@@ -16,18 +17,22 @@ type cause string
 func (c cause) Error() string { return string(c) }
 
 const (
-	causeRefused     cause = "refused"        // nobody listens there
-	causeTimeout     cause = "timeout"        // no response within the time allowed
-	causeReset       cause = "reset"          // the peer, or its system, broke the connection off
-	causeEOF         cause = "eof"            // the peer closed before the response, or in the middle of it
-	causeEnded       cause = "ended"          // the server ended the response in order
-	causeBad         cause = "bad response"   // what came is not HTTP
-	causeUnreachable cause = "unreachable"    // no route
-	causeDescriptors cause = "no descriptors" // this process or system has none left
-	causePorts       cause = "no ports"       // the source address has none left
-	causeMemory      cause = "no memory"      // the kernel has none left for sockets
-	causeOther       cause = "other"          // what has no errno
+	causeRefused     cause = "refused"         // nobody listens there
+	causeTimeout     cause = "timeout"         // no response within the time allowed
+	causeReset       cause = "reset"           // the peer, or its system, broke the connection off
+	causeEOF         cause = "eof"             // the peer closed before the response, or in the middle of it
+	causeEnded       cause = "ended"           // the server ended the response in order
+	causeBad         cause = "bad response"    // what came is not HTTP
+	causeNoEvents    cause = "no event stream" // --as sse: the answer is something else
+	causeUnreachable cause = "unreachable"     // no route
+	causeDescriptors cause = "no descriptors"  // this process or system has none left
+	causePorts       cause = "no ports"        // the source address has none left
+	causeMemory      cause = "no memory"       // the kernel has none left for sockets
+	causeOther       cause = "other"           // what has no errno
 )
+
+// statusCause is the cause of a response that is not the one that was asked for.
+func statusCause(status int) cause { return cause("status " + strconv.Itoa(status)) }
 
 // errStopped is what flood closes its connections with at the end of the run. It counts nowhere.
 var errStopped = errors.New("flood: the run is over")

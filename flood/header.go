@@ -11,11 +11,10 @@ import (
 // Header is what requests carry besides their target: the fields of -H, and those that a request has anyway. The zero
 // Header is Host, User-Agent and Accept.
 type Header struct {
-	host string // "" is each target's own
-	text string // all lines but Host's; "" is defaultFields
+	host          string // "" is each target's own
+	text          string // the lines of -H but Host's
+	agent, accept bool   // text has this field
 }
-
-const defaultFields = "User-Agent: cometctl\r\nAccept: */*\r\n"
 
 // Errors of a field. Each reads on from the field itself.
 var (
@@ -30,7 +29,6 @@ var (
 // what a request has anyway. A field that would change where a request ends is refused.
 func ParseHeader(fields []string) (Header, error) {
 	var h Header
-	agent, accept := false, false
 	for _, f := range fields {
 		name, value, err := parseField(f)
 		if err != nil {
@@ -44,19 +42,13 @@ func ParseHeader(fields []string) (Header, error) {
 			h.host = value
 			continue
 		case "user-agent":
-			agent = true
+			h.agent = true
 		case "accept":
-			accept = true
+			h.accept = true
 		}
 		h.text += name + ": " + value + "\r\n"
 	}
-	if !accept {
-		h.text = "Accept: */*\r\n" + h.text
-	}
-	if !agent {
-		h.text = "User-Agent: cometctl\r\n" + h.text
-	}
-	probe := []byte("GET / HTTP/1.1\r\n" + h.lines("h"))
+	probe := []byte("GET / HTTP/1.1\r\n" + h.lines("h", dialectStream))
 	return h, wire.ParseRequest(probe, wire.Limits{}, &wire.Request{}) // their number, and the bytes of them all
 }
 
@@ -84,13 +76,16 @@ func parseField(f string) (name, value string, err error) {
 }
 
 // lines are the fields of a request to a host, and the empty line behind them.
-func (h Header) lines(host string) string {
+func (h Header) lines(host string, d dialect) string {
 	if h.host != "" {
 		host = h.host
 	}
-	text := h.text
-	if text == "" {
-		text = defaultFields
+	text := "Host: " + host + "\r\n"
+	if !h.agent {
+		text += "User-Agent: cometctl\r\n"
 	}
-	return "Host: " + host + "\r\n" + text + "\r\n"
+	if !h.accept {
+		text += "Accept: " + d.accept() + "\r\n"
+	}
+	return text + h.text + "\r\n"
 }

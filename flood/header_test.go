@@ -22,11 +22,11 @@ func TestHeader(t *testing.T) {
 		{[]string{"Cookie: a=b; c=\"d\u00e9\""}, "Host: h:1\r\nUser-Agent: cometctl\r\nAccept: */*\r\nCookie: a=b; c=\"d\u00e9\"\r\n\r\n"},
 	} {
 		h, err := ParseHeader(tc.fields)
-		if err != nil || h.lines("h:1") != tc.want {
-			t.Errorf("%q: %q, %v; want %q", tc.fields, h.lines("h:1"), err, tc.want)
+		if err != nil || h.lines("h:1", dialectStream) != tc.want {
+			t.Errorf("%q: %q, %v; want %q", tc.fields, h.lines("h:1", dialectStream), err, tc.want)
 		}
 	}
-	if got := (Header{}).lines("h:1"); got != "Host: h:1\r\nUser-Agent: cometctl\r\n"+tail {
+	if got := (Header{}).lines("h:1", dialectStream); got != "Host: h:1\r\nUser-Agent: cometctl\r\n"+tail {
 		t.Errorf("the zero Header is %q", got)
 	}
 }
@@ -100,7 +100,7 @@ func FuzzHeader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text := "GET / HTTP/1.1\r\n" + h.lines("h")
+		text := "GET / HTTP/1.1\r\n" + h.lines("h", dialectStream)
 		in := bufio.NewReader(strings.NewReader(text))
 		r, err := http.ReadRequest(in)
 		if err != nil {

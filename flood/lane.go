@@ -138,18 +138,29 @@ func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
 	if past == 0 {
 		a.trying++
 	}
-	*a.recs.Reach(c.Slot()) = record{stage: stageDialing, target: uint32(i), past: past, since: now}
+	*a.recs.Reach(c.Slot()) = record{stage: stageDialing, target: uint32(i), past: past, since: now,
+		stream: stream{dialect: a.plan.targets.dialect(i)}}
 	l.SetDeadline(c, a.plan.timeout)
 	return true
 }
 
-// opened is Handler.Opened: ask.
+// opened is Handler.Opened: ask. Who polls is open with that: an answer may be long in coming.
 func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 	r := a.recs.At(c.Slot())
 	now := a.plan.clock()
 	a.tally.connect.Record(time.Duration(now - r.since))
 	r.since, r.stage = now, stageWaiting
 	a.request = a.plan.targets.AppendRequest(a.request[:0], int(r.target))
+	l.Write(c, a.request, 0)
+	if r.stream.dialect == dialectPoll {
+		a.accept(l, c, r, now)
+	}
+}
+
+// poll asks for what came since the answer that has ended.
+func (a *lane) poll(l netloop.Loop, c netloop.Conn, r *record) {
+	r.stream.again()
+	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), a.heads.marks.at(r.stream.mark))
 	l.Write(c, a.request, 0)
 }
 
@@ -176,12 +187,16 @@ func (a *lane) readable(l netloop.Loop, c netloop.Conn, b []byte) {
 			return
 		case ev == eventData:
 			a.body(r, data, now)
-		case ev == eventHead:
+		case ev == eventHead && r.stage != stageOpen:
 			a.accept(l, c, r, now)
 		case ev == eventEnd:
 			a.count(r, before)
-			l.Close(c, causeEnded)
-			return
+			if r.stream.dialect != dialectPoll || r.stream.last {
+				l.Close(c, causeEnded)
+				return
+			}
+			a.poll(l, c, r)
+			before = 0
 		}
 	}
 }
@@ -256,6 +271,7 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 		r.since = 0 // it was not open
 	}
 	a.heads.forget(&r.stream.part)
+	a.heads.marks.forget(&r.stream.mark)
 	a.stamps.forget(&r.tail)
 	if a.plan.reconnect > 0 && !a.stopping {
 		a.park(r.past, r.target, r.first, r.since)

@@ -1,20 +1,22 @@
 package flood
 
 import (
-	"strconv"
-
+	"cometctl/internal/slab"
 	"cometctl/internal/wire"
 )
 
-// stream reads one response: bytes in, events out. It knows no socket, no clock and no loop. What it must remember
-// between two reads is in it; only a head that was cut lies in a buffer of heads. It holds no pointer, and the zero
-// stream is ready for the first byte.
+// stream reads the responses of a connection: bytes in, events out. It knows no socket, no clock and no loop. What it must
+// remember between two reads is in it; only a head that was cut lies in a buffer of heads, and where to go on polling in a mark.
+// It holds no pointer, and the zero stream is ready for the first byte of an endless response.
 type stream struct {
-	head  wire.HeadScanner
-	chunk wire.ChunkDecoder
-	left  int64  // identity coding: bytes that are still to come; untilClose: as many as there are
-	part  uint32 // the head that was cut, see heads; 0 is none
-	phase phase
+	head    wire.HeadScanner
+	mark    slab.Slot // poll: where the next request goes on, see marks; 0 is nowhere yet
+	chunk   wire.ChunkDecoder
+	left    int64  // identity coding: bytes that are still to come; untilClose: as many as there are
+	part    uint32 // the head that was cut, see heads; 0 is none
+	phase   phase
+	dialect dialect
+	last    bool // poll: the server ends the connection behind this response
 }
 
 const untilClose = -1
@@ -33,7 +35,7 @@ type event uint8
 
 const (
 	eventMore event = iota // nothing whole yet: all was consumed
-	eventHead              // the head of a 200 ended here
+	eventHead              // the head of a good response ended here
 	eventData              // a piece of the body
 	eventEnd               // the body ended in order
 )
@@ -99,7 +101,10 @@ func (s *stream) readHead(b []byte, h *heads) (data []byte, n int, ev event, err
 		head = h.buffers[s.part-1]
 	}
 	var r wire.Response
-	err = wire.ParseResponse(head, wire.Limits{}, &r)
+	if err = wire.ParseResponse(head, wire.Limits{}, &r); err == nil && s.dialect == dialectPoll && r.Status/100 == 2 {
+		err = h.marks.note(&s.mark, &r) // here, because the head's bytes may be gone behind forget
+	}
+	refused := s.dialect.check(&r) // likewise
 	h.forget(&s.part)
 	switch {
 	case err != nil:
@@ -107,13 +112,14 @@ func (s *stream) readHead(b []byte, h *heads) (data []byte, n int, ev event, err
 	case r.Status >= 100 && r.Status < 200 && r.Status != 101: // an interim response (RFC 9110 section 15.2): the next head counts
 		s.head = wire.HeadScanner{}
 		return s.skip(b, n, h)
-	case r.Status != 200:
-		return nil, n, eventMore, cause("status " + strconv.Itoa(r.Status))
+	case refused != nil:
+		return nil, n, eventMore, refused
 	case r.Chunked:
 		s.phase = phaseChunked
 	default:
 		s.phase, s.left = phasePlain, r.ContentLength
 	}
+	s.last = !r.KeepAlive
 	return nil, n, eventHead, nil
 }
 
@@ -123,6 +129,9 @@ func (s *stream) skip(b []byte, n int, h *heads) ([]byte, int, event, error) {
 	return data, n + m, ev, err
 }
 
+// again makes s ready for the answer to the next poll.
+func (s *stream) again() { *s = stream{dialect: s.dialect, mark: s.mark} }
+
 // closed says what the end of the connection means for a response that was being read: its proper end, or a cut.
 func (s *stream) closed() cause {
 	if s.phase == phaseEnd || s.phase == phasePlain && s.left == untilClose {
@@ -131,10 +140,12 @@ func (s *stream) closed() cause {
 	return causeEOF
 }
 
-// heads keeps the heads that came in several reads, one buffer each, for one loop's connections.
+// heads keeps the heads that came in several reads, one buffer each, for one loop's connections, and what heads say that is
+// needed after them.
 type heads struct {
 	buffers [][]byte
 	free    []uint32
+	marks   marks
 }
 
 // keep appends b to the buffer with number part, or to a new one where part is 0, and returns the number.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -20,10 +21,11 @@ const (
 	maxArena   = 1<<32 - 1 // bytes of paths from files
 )
 
-// Rules say which targets are accepted, how a host's name becomes an address, and what requests carry. The zero value
-// accepts loopback only.
+// Rules say which targets are accepted, how a host's name becomes an address, what requests carry and how answers are read. The
+// zero value accepts loopback only.
 type Rules struct {
 	Header      Header                                // of each request
+	As          As                                    // how http:// targets are read
 	AllowRemote bool                                  // accept targets that are not loopback addresses
 	Resolve     func(host string) (netip.Addr, error) // with AllowRemote: asked once a host; nil asks the system
 }
@@ -44,6 +46,8 @@ type host struct {
 	name string // "name:port" or "name", as the URL has it
 	addr netip.AddrPort
 	rest string // of the request, from behind the path to the empty line
+
+	dialect dialect
 }
 
 // line is one URL of a file: its path reaches from off to the off of the line that follows.
@@ -107,11 +111,48 @@ func (t *Targets) Len() int { return t.n }
 // Addr is the address of target i, 0 <= i < Len.
 func (t *Targets) Addr(i int) netip.AddrPort { return t.hosts[t.host(t.part(i), i)].addr }
 
-// AppendRequest appends the request that target i asks for: GET its path.
-func (t *Targets) AppendRequest(dst []byte, i int) []byte {
+// AppendRequest appends the request that target i begins with: GET its path.
+func (t *Targets) AppendRequest(dst []byte, i int) []byte { return t.appendRequest(dst, i, mark{}) }
+
+// appendRequest appends a request of target i: GET its path, from the mark on if there is one.
+func (t *Targets) appendRequest(dst []byte, i int, from mark) []byte {
 	p := t.part(i)
+	rest := t.hosts[t.host(p, i)].rest
 	dst = append(dst, "GET "...)
-	return append(t.appendPath(dst, p, i), t.hosts[t.host(p, i)].rest...)
+	path := len(dst)
+	dst = t.appendPath(dst, p, i)
+	text := from.text[:from.n]
+	switch from.kind {
+	case markSince:
+		dst = insertSince(dst, path, text)
+	case markDated:
+		dst = append(append(dst, rest[:len(rest)-len("\r\n")]...), "If-Modified-Since: "...)
+		dst = append(append(dst, text[:from.tag]...), "\r\n"...)
+		if tag := text[from.tag:]; len(tag) > 0 {
+			dst = append(append(append(dst, "If-None-Match: "...), tag...), "\r\n"...)
+		}
+		return append(dst, "\r\n"...)
+	}
+	return append(dst, rest...)
+}
+
+// insertSince puts since=cursor in front of the query of the path that begins at index path and ends dst: of several, the first counts.
+func insertSince(dst []byte, path int, cursor []byte) []byte {
+	query := bytes.IndexByte(dst[path:], '?')
+	if query < 0 {
+		return append(append(dst, "?since="...), cursor...)
+	}
+	at := path + query + len("?")
+	parameter := slices.Concat([]byte("since="), cursor, []byte("&"))
+	return slices.Insert(dst, at, parameter...)
+}
+
+// dialect is what target i speaks.
+func (t *Targets) dialect(i int) dialect {
+	if len(t.hosts) == 1 {
+		return t.hosts[0].dialect
+	}
+	return t.hosts[t.host(t.part(i), i)].dialect
 }
 
 func (t *Targets) appendPath(dst []byte, p *part, i int) []byte {
@@ -279,7 +320,8 @@ func (l *loader) host(authority []byte) (uint32, error) {
 		return 0, err
 	}
 	h := uint32(len(l.t.hosts))
-	l.t.hosts = append(l.t.hosts, host{name, addr, " HTTP/1.1\r\n" + l.rules.Header.lines(name)})
+	d := l.rules.As.dialect()
+	l.t.hosts = append(l.t.hosts, host{name: name, addr: addr, rest: " HTTP/1.1\r\n" + l.rules.Header.lines(name, d), dialect: d})
 	l.hosts[name] = h
 	return h, nil
 }

@@ -28,6 +28,7 @@ type floodOptions struct {
 	reconnect, byDue       time.Duration
 	engine                 string
 	header                 []string
+	as                     string
 	allowRemote, json      bool
 	fleet                  fleetOptions
 }
@@ -42,6 +43,12 @@ and counts and times what comes. The URLs come from a file (one a line; blank li
 and lines that begin with # are skipped), from stdin (-), or from a template with one
 range, such as http://127.0.0.1:8000/test/{1..10000}; {00001..10000} gives all numbers
 five digits.
+
+With --as sse, it asks for server-sent events and takes nothing else for an answer. With
+--as poll, it polls: each answer is followed by the next request on the same connection,
+from where the answer ended (since=, from its Last-Event-ID; or If-Modified-Since, from
+its Last-Modified, as nchan has it), and each message in an answer counts. Who polls is
+open when the first request has left.
 
 All URLs are checked before the first connection is opened. Connections are opened as
 fast as --in-flight handshakes at a time allow, or one each --interval, or at a --rate.
@@ -89,6 +96,10 @@ interrupted before the ramp or --hold was over.`,
     --nats-listen 10.0.0.2:4222 --nats-user anna --nats-password-file secret
   cometctl flood --join nats://10.0.0.2:4222 --allow-remote --nats-user anna --nats-password-file secret
 
+  # server-sent events, and long poll
+  cometctl flood --as sse 'http://127.0.0.1:8000/events/{1..10000}'
+  cometctl flood --as poll 'http://127.0.0.1:8000/poll/{1..10000}?wait=60s'
+
   # another server: the chunked subscriber of nginx with nchan asks for this field
   cometctl flood -H 'TE: chunked' 'http://127.0.0.1:8010/test/{1..10000}'`,
 		Args: cobra.MatchAll(floodArgs, oneOf("interval", "rate"), oneOf("nats", "nats-listen")),
@@ -109,6 +120,7 @@ interrupted before the ramp or --hold was over.`,
 	f.DurationVar(&o.byDue, "by-due", 0, "count messages by due time in steps of this `time`, for the JSON result; 0 is not")
 	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
 	f.StringArrayVarP(&o.header, "header", "H", nil, "a `field` that each request carries, such as 'TE: chunked'; may be given several times, and may replace Host, User-Agent and Accept")
+	f.StringVar(&o.as, "as", "", "how http:// URLs are read: sse or poll; default: a response without an end, whatever it is")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "accept targets that are not loopback addresses")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of Stats; 0 is none (with --json: only those at the beginning of a phase)")
 	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one)")
@@ -128,7 +140,11 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	if err != nil {
 		return usageError(fmt.Errorf("--header %w", err))
 	}
-	if cfg.Targets, err = flood.LoadTargets(sources, s.in, flood.Rules{AllowRemote: o.allowRemote, Header: header}); err != nil {
+	as, err := flood.ParseAs(o.as)
+	if err != nil {
+		return usageError(fmt.Errorf("--as %w", err))
+	}
+	if cfg.Targets, err = flood.LoadTargets(sources, s.in, flood.Rules{AllowRemote: o.allowRemote, Header: header, As: as}); err != nil {
 		return usageError(err)
 	}
 	local, several, err := o.fleet.asked(cfg.Targets.Len())

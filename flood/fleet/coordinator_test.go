@@ -223,7 +223,7 @@ func TestCoordinatorRefuses(t *testing.T) {
 			t.Errorf("%+v: %+v, want %q", h, w, says)
 		}
 	}
-	refused(hello{Version: 9, PID: 7}, "speaks version 1 of the protocol, the worker version 9")
+	refused(hello{Version: 9, PID: 7}, "speaks version 2 of the protocol, the worker version 9")
 	refused(hello{Version: version, Room: -1}, "none of ours")
 	refused(hello{Version: version, Host: "a", Token: "guessed"}, "the invitation is not for this run")
 

@@ -66,6 +66,7 @@ type Config struct {
 	// Tally), is not looked at.
 	Flood    flood.Config
 	Header   []string // of each request, as flood.ParseHeader reads it
+	As       flood.As // how http:// targets are read
 	Workers  int      // processes to start here
 	Machines int      // workers to wait for
 	Program  string   // what to start, with Args and "--join -": a program that reads an Invitation from its stdin and calls Join

@@ -16,7 +16,7 @@ import (
 )
 
 // version of the protocol. Who speaks another one is told so, in the answer to its hello.
-const version = 1
+const version = 2
 
 // Subjects of the requests that workers make. The first two are answered by whoever coordinates; the others belong to one
 // run, and begin with its name.
@@ -142,6 +142,7 @@ type plan struct {
 	Targets        int           `json:"targets"`
 	Rotation       uint64        `json:"rotation"`
 	Header         []string      `json:"header,omitempty"`
+	As             string        `json:"as,omitempty"`
 	Pace           string        `json:"pace"`
 	Turns          flood.Turns   `json:"turns,omitempty"`
 	InFlight       int           `json:"in_flight"`
@@ -151,19 +152,22 @@ type plan struct {
 	Every          time.Duration `json:"beat_ns"` // between two beats
 }
 
-// config is the plan as flood takes it, still without its targets.
-func (p *plan) config() (cfg flood.Config, header flood.Header, err error) {
+// config is the plan as flood takes it, still without its targets, and the rules for those.
+func (p *plan) config() (cfg flood.Config, rules flood.Rules, err error) {
 	if p.Targets < 1 || p.Targets > maxTargets || len(p.Header) > maxHeader || len(p.Turns) > maxTurns || p.InFlight < 0 ||
 		p.ConnectTimeout <= 0 || p.Reconnect < 0 || p.ByDue < 0 || p.Every < beatEvery || p.Every > beatLast {
-		return cfg, header, errMessage
+		return cfg, rules, errMessage
 	}
 	cfg = flood.Config{Rotation: p.Rotation, Turns: p.Turns, InFlight: p.InFlight, ConnectTimeout: p.ConnectTimeout,
 		Reconnect: p.Reconnect, ByDue: p.ByDue, Every: p.Every}
 	if cfg.Pace, err = pace.Parse(p.Pace); err != nil {
-		return cfg, header, err
+		return cfg, rules, err
 	}
-	header, err = flood.ParseHeader(p.Header)
-	return cfg, header, err
+	if rules.As, err = flood.ParseAs(p.As); err != nil {
+		return cfg, rules, errMessage
+	}
+	rules.Header, err = flood.ParseHeader(p.Header)
+	return cfg, rules, err
 }
 
 // state is where a worker stands.

@@ -30,9 +30,9 @@ func TestMessagesRefused(t *testing.T) {
 		bad   []string
 	}{
 		{"hello", func(b []byte) error { _, err := parseHello(b); return err }, []string{
-			``, `[]`, `{"v":1,"room":-1}`, `{"v":1,"room":268435456}`, `{"v":1,"name":"` + long + `"}`, `{"v":1,"clock_error_ns":-1}`}},
+			``, `[]`, `{"v":2,"room":-1}`, `{"v":2,"room":268435456}`, `{"v":2,"name":"` + long + `"}`, `{"v":2,"clock_error_ns":-1}`}},
 		{"welcome", func(b []byte) error { _, err := parseWelcome(b); return err }, []string{
-			`x`, `{"v":1}`, `{"v":1,"run":"a.b"}`, `{"v":1,"run":"*"}`, `{"v":1,"run":"a","worker":-1}`, `{"v":2,"run":"a"}`, `{"v":1,"run":"a","error":"no"}`}},
+			`x`, `{"v":2}`, `{"v":2,"run":"a.b"}`, `{"v":2,"run":"*"}`, `{"v":2,"run":"a","worker":-1}`, `{"v":1,"run":"a"}`, `{"v":2,"run":"a","error":"no"}`}},
 		{"beat", func(b []byte) error { _, err := parseBeat(b); return err }, []string{
 			`1`, `{}`, `{"state":"asleep"}`, `{"state":"over","phase":"lunch"}`, `{"state":"over","error":"` + long + `"}`,
 			`{"state":"over","due":{"at":[1],"n":[]}}`, `{"state":"over","tally":"%"}`}},
@@ -57,7 +57,7 @@ func TestMessagesRefused(t *testing.T) {
 			}
 		}
 	}
-	if _, err := parseWelcome([]byte(`{"v":7}`)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "version 7 of the protocol, this worker version 1") {
+	if _, err := parseWelcome([]byte(`{"v":7}`)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "version 7 of the protocol, this worker version 2") {
 		t.Errorf("another version: %v", err)
 	}
 }
@@ -143,7 +143,7 @@ func TestMeasure(t *testing.T) {
 
 // No message that comes over the wire may do more than be refused.
 func FuzzMessages(f *testing.F) {
-	for kind, seed := range []string{`{"v":1,"name":"a","room":5}`, `{"v":1,"run":"abc","worker":2}`, `{"worker":1,"state":"running","phase":"hold","tally":"AQ==","due":{"seq":1,"at":[5],"n":[6]}}`,
+	for kind, seed := range []string{`{"v":2,"name":"a","room":5}`, `{"v":2,"run":"abc","worker":2}`, `{"worker":1,"state":"running","phase":"hold","tally":"AQ==","due":{"seq":1,"at":[5],"n":[6]}}`,
 		`{"plan":{"targets":3,"pace":"5/s","beat_ns":1000000000,"turns":[{"from":0,"event":1,"every":2}],"connect_timeout_ns":5},"start_ns":7}`, "7\nhttp://127.0.0.1/{1..2}\n", `{"urls":["a"],"token":"b"}`, `"noon"`} {
 		f.Add(byte(kind), []byte(seed))
 	}

@@ -287,7 +287,7 @@ func (w *worker) obey(ctx context.Context, o orders) bool {
 
 // load fetches the share and makes a flood of it. Nothing is opened.
 func (w *worker) load(ctx context.Context, p *plan) error {
-	cfg, header, err := p.config()
+	cfg, rules, err := p.config()
 	if err != nil {
 		return err
 	}
@@ -297,7 +297,8 @@ func (w *worker) load(ctx context.Context, p *plan) error {
 	in := &pieces{targets: p.Targets, fetch: func(from int) ([]byte, error) {
 		return w.insist(ctx, shareSubject(w.run), wanted{Worker: w.index, From: from})
 	}}
-	if cfg.Targets, err = flood.ReadTargets("the share", in, p.Targets, flood.Rules{AllowRemote: w.cfg.AllowRemote, Header: header}); err != nil {
+	rules.AllowRemote = w.cfg.AllowRemote
+	if cfg.Targets, err = flood.ReadTargets("the share", in, p.Targets, rules); err != nil {
 		return err
 	}
 	if cfg.Targets.Len() != p.Targets {
