@@ -69,6 +69,8 @@ var onlyIn = map[string][]string{
 	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "internal/soak/chaos", "memlog"},
 	"golang.org/x/term":           {"cmd/cometctl"},
 	"github.com/HdrHistogram/":    {"internal/timing"},
+	"github.com/gobwas/":          {}, // oracles of tests
+	"github.com/coder/":           {},
 }
 
 // never says what a package may not import at all, of the standard library too.

@@ -147,3 +147,81 @@ func BenchmarkAppendMessage(b *testing.B) {
 		}
 	}
 }
+
+// A read buffer of a server with as many short messages as a busy client sends, the last of them cut; and one long message.
+func BenchmarkFrameDecoder(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		payload string
+		rules   FrameRules
+	}{
+		{"server", benchMessage, FrameRules{}},
+		{"client", benchMessage, FrameRules{Client: true}},
+		{"long", string(bytes.Repeat([]byte(benchMessage), 900)), FrameRules{MessageMax: 1 << 20}},
+		{"foreign", string(bytes.Repeat([]byte("Grüße 😀 "), 20)), FrameRules{}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			one := AppendMaskedFrame(nil, OpText, []byte(c.payload), 0) // a key that leaves a buffer as it is
+			if c.rules.Client {
+				one = AppendFrame(nil, OpText, []byte(c.payload))
+			}
+			frames := max(1, 32<<10/len(one))
+			stream := bytes.Repeat(one, frames)
+			half := len(stream) - 20
+			b.SetBytes(int64(len(stream)))
+			b.ReportAllocs()
+			for b.Loop() {
+				var d FrameDecoder
+				ends := 0
+				for _, rest := range [][]byte{stream[:half], stream[half:]} {
+					for len(rest) > 0 {
+						p, n, err := d.Next(rest, c.rules)
+						if rest = rest[n:]; err != nil {
+							b.Fatal(err)
+						}
+						if p.End {
+							ends++
+						}
+					}
+				}
+				if ends != frames {
+					b.Fatal("messages are missing")
+				}
+			}
+			b.ReportMetric(float64(frames)*float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+		})
+	}
+}
+
+func BenchmarkAppendFrame(b *testing.B) {
+	data, dst := []byte(benchMessage), make([]byte, 0, 256)
+	for name, f := range map[string]func(){
+		"server": func() { dst = AppendFrame(dst[:0], OpText, data) },
+		"client": func() { dst = AppendMaskedFrame(dst[:0], OpText, data, 0x12345678) },
+		"wrap":   func() { dst = WrapFrame(append(dst[:0], data...), 0, OpText) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				f()
+			}
+		})
+	}
+}
+
+func BenchmarkUpgrade(b *testing.B) {
+	head := []byte("GET /ws/1 HTTP/1.1\r\n" + askLines + keyLine + version13 + "\r\n")
+	dst := make([]byte, 0, 512)
+	var r Request
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := ParseRequest(head, Limits{}, &r); err != nil {
+			b.Fatal(err)
+		}
+		up, err := ParseUpgrade(&r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		dst = AppendUpgraded(dst[:0], up, "")
+	}
+}

@@ -1,6 +1,9 @@
 package wire
 
-import "unicode/utf8"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // replacement is U+FFFD in UTF-8.
 const replacement = "\xef\xbf\xbd"
@@ -49,28 +52,69 @@ func characterLen(b []byte) int {
 
 // brokenLen is how many bytes of b, which does not begin with a character, one U+FFFD stands for: 1 to 3.
 func brokenLen(b []byte) int {
-	lead, low, high := b[0], byte(0x80), byte(0xbf)
-	most := 1 // bytes of a character that lead begins, less the last
-	switch {
-	case lead < 0xe0 || lead > 0xf4:
+	check, ok := leadByte(b[0])
+	if !ok {
 		return 1
-	case lead == 0xe0:
-		low, most = 0xa0, 2 // below: shorter forms exist
-	case lead == 0xed:
-		high, most = 0x9f, 2 // above: surrogates
-	case lead < 0xf0:
-		most = 2
-	case lead == 0xf0:
-		low, most = 0x90, 3
-	case lead == 0xf4:
-		high, most = 0x8f, 3 // above: beyond U+10FFFF
-	default:
-		most = 3
 	}
-	n := 1
-	for n < min(most, len(b)) && b[n] >= low && b[n] <= high {
-		low, high = 0x80, 0xbf
-		n++
+	return 1 + check.write(b[1:min(len(b), int(check.need))])
+}
+
+// utf8Check checks a text that comes in pieces. Its zero value is at the beginning of a character.
+type utf8Check struct {
+	need      uint8 // bytes that the character which has begun still lacks; 0: none has
+	low, high uint8 // bounds of the next of them
+}
+
+// leadByte is the check behind the first byte of a character that is not ASCII; ok is false where no character begins so.
+func leadByte(c byte) (t utf8Check, ok bool) {
+	t = utf8Check{need: 1, low: 0x80, high: 0xbf}
+	switch {
+	case c < 0xc2 || c > 0xf4: // below: ASCII, or a shorter form exists
+		return utf8Check{}, false
+	case c >= 0xf0:
+		t.need = 3
+	case c >= 0xe0:
+		t.need = 2
 	}
-	return n
+	switch c {
+	case 0xe0:
+		t.low = 0xa0 // below: shorter forms exist
+	case 0xed:
+		t.high = 0x9f // above: surrogates
+	case 0xf0:
+		t.low = 0x90
+	case 0xf4:
+		t.high = 0x8f // above: beyond U+10FFFF
+	}
+	return t, true
+}
+
+// write checks the next bytes: it returns the index of the first one that cannot be UTF-8, or len(b).
+func (t *utf8Check) write(b []byte) int {
+	for i := 0; ; i++ {
+		if t.need == 0 {
+			for i+8 <= len(b) && binary.LittleEndian.Uint64(b[i:])&highs == 0 {
+				i += 8
+			}
+		}
+		if i == len(b) {
+			return i
+		}
+		switch c := b[i]; {
+		case t.need > 0:
+			if c < t.low || c > t.high {
+				return i
+			}
+			t.need, t.low, t.high = t.need-1, 0x80, 0xbf
+			if t.need == 0 {
+				*t = utf8Check{}
+			}
+		case c >= utf8.RuneSelf:
+			lead, ok := leadByte(c)
+			if !ok {
+				return i
+			}
+			*t = lead
+		}
+	}
 }

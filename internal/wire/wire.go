@@ -1,17 +1,18 @@
 // Package wire speaks the protocols of a comet stream without I/O: the heads of requests and responses, the chunked
-// coding both ways, event streams and JSON lines, what a request asks for (ids, cursors, queries, Accept), escaping, and the
-// stamp of a generated message.
+// coding both ways, event streams and JSON lines, WebSockets, what a request asks for (ids, cursors, queries, Accept),
+// escaping, and the stamp of a generated message.
 //
 // Everything works on []byte. Feed in what has arrived, however it was cut, and get events out; ask for bytes, and get
 // them appended to your slice. There is no reader, no writer, no goroutine, no clock and, as long as the input is good,
-// no allocation. Sources are named by number: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 8259 (JSON); and by name: WHATWG
-// HTML (event streams), URL (queries), Encoding (UTF-8).
+// no allocation. Sources are named by number: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 8259 (JSON), RFC 6455
+// (WebSocket); and by name: WHATWG HTML (event streams), URL (queries), Encoding (UTF-8).
 //
 // Two kinds of names do the work:
 //
 //   - HeadScanner and ChunkDecoder remember where they are between two reads. They hold no pointer and at most 16 bytes,
 //     so that a record of an idle connection can contain them. Their zero value is ready. After an error they stay at
-//     the byte that caused it: the connection is lost, and scanning on answers the same.
+//     the byte that caused it: the connection is lost, and scanning on answers the same. So does FrameDecoder, in 20 bytes
+//     that are needed amid a message only.
 //   - ParseRequest, ParseResponse and NextStamp look at bytes that are there as a whole and remember nothing. What they
 //     return are slices of their input, which live as long as the caller leaves that input alone.
 //
@@ -58,7 +59,7 @@ func (l Limits) orDefault() Limits {
 // Error says why bytes were refused. It is the only type of error that this package returns.
 type Error struct {
 	// Status is the HTTP status to answer with: 400, 413, 414, 431, 501 or 505. In a response, which nobody answers, it only
-	// classes the fault.
+	// classes the fault. Of the frames of a WebSocket it is the code to close with: 1002, 1007 or 1009.
 	Status int
 	// Reason names the offence in one line of printable text. It may quote up to 40 bytes of the input: escape it before
 	// it becomes HTML.

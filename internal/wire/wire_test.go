@@ -52,6 +52,9 @@ func TestStateIsSmall(t *testing.T) {
 			t.Errorf("%s has %d bytes, want at most 16", name, size)
 		}
 	}
+	if size := unsafe.Sizeof(FrameDecoder{}); size > 20 { // kept amid a message only
+		t.Errorf("FrameDecoder has %d bytes, want at most 20", size)
+	}
 }
 
 // Good input costs no garbage, wherever it goes through this package.
