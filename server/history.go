@@ -47,9 +47,11 @@ func (s *Server) show(n int) {
 	}
 }
 
-// startSweeping begins to forget what is old, until the server ends.
+// startSweeping begins to forget what is old, until the server ends. It also looks whether messages of other nodes were missed. That this is
+// noticed late does no harm: who has been told since then that nothing was missed, is told at its next resume.
 func (s *Server) startSweeping() {
 	s.sweeper.Go(func() {
+		var before ClusterStats
 		tick := time.NewTicker(min(max(s.cfg.History.TTL/16, 50*time.Millisecond), 10*time.Second))
 		defer tick.Stop()
 		for {
@@ -58,9 +60,17 @@ func (s *Server) startSweeping() {
 				return
 			case <-tick.C:
 			}
-			if s.history.Active() {
-				s.history.Sweep(time.Since(s.born), s.holds)
+			if !s.history.Active() {
+				continue
 			}
+			if s.cluster != nil {
+				st := s.cluster.Status()
+				if st.Overrun != before.Overrun || st.Last.To != before.Last.To {
+					s.history.Missed()
+				}
+				before = st
+			}
+			s.history.Sweep(time.Since(s.born), s.holds)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -117,6 +118,48 @@ func TestHistoryIsSwept(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	until(t, "it is forgotten", func() bool { return !s.history.Active() })
+}
+
+// cutOff is a cluster of one node that loses messages of others when it is told to.
+type cutOff struct {
+	router.Router
+	local *router.Local
+	lost  atomic.Uint64
+}
+
+func (c *cutOff) SendConfirmed(context.Context, []byte, []byte, uint64) (router.Confirmation, error) {
+	return router.Confirmation{}, nil
+}
+func (c *cutOff) Settle(context.Context) error { return nil }
+func (c *cutOff) Holds(id []byte) bool         { return c.local.Holds(id) }
+func (c *cutOff) Local() router.Stats          { return c.local.Stats() }
+func (c *cutOff) Ready() error                 { return nil }
+func (c *cutOff) Status() ClusterStats         { return ClusterStats{Overrun: c.lost.Load()} }
+func (c *cutOff) Close()                       {}
+
+// TestHistoryOfANode loses messages on their way from other nodes: who comes back is told a gap.
+func TestHistoryOfANode(t *testing.T) {
+	c := &cutOff{}
+	s := start(t, Config{History: history.Config{Messages: 5, TTL: time.Second}, Join: func(h Hooks) (Cluster, error) {
+		c.local = router.NewLocal(h.Deliver)
+		c.local.Through(h.Stage)
+		c.Router = c.local
+		return c, nil
+	}})
+	id := []byte("1")
+	login := func() error { return s.router.Login(id, nowhere) } // it stays, so that nothing of it is forgotten
+	at, _, _, err := s.history.TryResume(id, 0, false, login, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.lost.Add(1)
+	until(t, "a gap is told", func() bool {
+		_, whole, busy, err := s.history.TryResume(id, at, true, login, func(uint64, []byte) {})
+		return !busy && !whole && err == nil
+	})
+	if !s.history.Has(id) || s.Stats().Ledger.Overrun != 1 {
+		t.Errorf("%+v", s.Stats().Ledger)
+	}
 }
 
 func TestHistoryWithoutFront(t *testing.T) {

@@ -19,7 +19,7 @@
 //
 //	history.go  Config, Store, Enter and Leave
 //	resume.go   TryResume
-//	sweep.go    Sweep: what has been kept long enough
+//	sweep.go    Sweep: what has been kept long enough; Missed: what never came
 //	record.go   the record of an id, and how it is found
 //	kept.go     the messages of a record
 //	memory.go   units, and whose turn it is to lose them
@@ -90,7 +90,7 @@ type Store struct {
 
 // counts only grow.
 type counts struct {
-	evicted, expired, gaps, resumed atomic.Int64
+	evicted, expired, resumed, gaps atomic.Int64
 }
 
 // New returns an empty Store. now is the time since some beginning; it never goes back.
@@ -153,8 +153,9 @@ func (s *Store) Enter(id, msg []byte, tag uint64) (staged []byte, stagedTag uint
 	}
 	r := s.memory.record(slot)
 	r.last++
+	r.torn = false
 	if s.cfg.Messages > 0 {
-		s.keep(sh, slot, msg, s.millis())
+		s.keep(sh, slot, uint32(len(msg)), msg)
 	}
 	sh.staged = Append(sh.staged[:0], r.last, id, msg)
 	return sh.staged, tag | TagNumbered, ticket
@@ -190,7 +191,7 @@ func (s *Store) Has(id []byte) bool {
 // Stats is what a Store holds and has done.
 type Stats struct {
 	IDs      int64 `json:"ids"`      // that have a record now
-	Messages int64 `json:"messages"` // kept now
+	Messages int64 `json:"messages"` // kept now, gaps between them included
 	Bytes    int64 `json:"bytes"`    // of memory that is in use, for records and messages
 	Reserved int64 `json:"reserved"` // of memory that was taken from the system for them: the most that Bytes ever was, and indexes
 	Total    int64 `json:"total"`    // the most that may be reserved: Config.Total

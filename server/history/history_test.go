@@ -10,6 +10,10 @@ import (
 
 func told(s *Store, id string, since uint64) (at uint64, whole bool, got []string) {
 	at, whole, _, _ = s.TryResume([]byte(id), since, true, func() error { return nil }, func(n uint64, msg []byte) {
+		if msg == nil {
+			got = append(got, fmt.Sprint("gap ", n))
+			return
+		}
 		got = append(got, fmt.Sprintf("%d %s", n, msg))
 	})
 	return at, whole, got
@@ -46,18 +50,18 @@ func TestPositions(t *testing.T) {
 		{"nothing missed", 1005, true, "[]"},
 		{"one missed", 1004, true, "[1005 m4]"},
 		{"as far back as can be", 1002, true, "[1003 m2 1004 m3 1005 m4]"},
-		{"too far back", 1001, false, "[1003 m2 1004 m3 1005 m4]"},
-		{"from the future", 1006, false, "[1003 m2 1004 m3 1005 m4]"},
-		{"of another record", 123456789012, false, "[1003 m2 1004 m3 1005 m4]"},
-		{"before all", 1, false, "[1003 m2 1004 m3 1005 m4]"},
-		{"the greatest number", 1<<64 - 1, false, "[1003 m2 1004 m3 1005 m4]"},
+		{"too far back", 1001, false, "[gap 1002 1003 m2 1004 m3 1005 m4]"},
+		{"from the future", 1006, false, "[gap 1002 1003 m2 1004 m3 1005 m4]"},
+		{"of another record", 123456789012, false, "[gap 1002 1003 m2 1004 m3 1005 m4]"},
+		{"before all", 1, false, "[gap 1002 1003 m2 1004 m3 1005 m4]"},
+		{"the greatest number", 1<<64 - 1, false, "[gap 1002 1003 m2 1004 m3 1005 m4]"},
 	} {
 		at, whole, got := told(s, "7", c.since)
 		if at != 1005 || whole != c.whole || fmt.Sprint(got) != c.got {
 			t.Errorf("%s: at %d, whole %v, %v; want %v, %s", c.name, at, whole, got, c.whole, c.got)
 		}
 	}
-	if at, whole, got := told(s, "nobody's", 1005); at != 1000 || whole || got != nil {
+	if at, whole, got := told(s, "nobody's", 1005); at != 1000 || whole || fmt.Sprint(got) != "[gap 1000]" {
 		t.Errorf("a number of another id: at %d, whole %v, %v", at, whole, got)
 	}
 	if at, whole, _ := told(s, "nobody's", 1000); at != 1000 || !whole {
@@ -65,6 +69,38 @@ func TestPositions(t *testing.T) {
 	}
 	if st := s.Stats(); st.Resumed != 11 || st.Gaps != 6 || st.IDs != 2 || st.Messages != 3 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestMissed has messages of other nodes not come: that is a gap where it happened, for who comes back from before it.
+func TestMissed(t *testing.T) {
+	s := New(Config{Messages: 3}, standing)
+	s.start = func() uint64 { return 1000 }
+	send(s, "7", "a")
+	told(s, "8", 0)
+	s.Missed()
+	s.Missed() // nobody came between, so it is the same one
+	send(s, "7", "")
+	for _, c := range []struct {
+		id    string
+		since uint64
+		whole bool
+		got   string
+	}{
+		{"7", 0, false, "[1001 a gap 1002 1003 ]"},
+		{"7", 1000, false, "[1001 a gap 1002 1003 ]"},
+		{"7", 1001, false, "[gap 1002 1003 ]"},
+		{"7", 1002, true, "[1003 ]"},
+		{"8", 1000, false, "[gap 1001]"},
+		{"8", 1001, true, "[]"},
+	} {
+		if _, whole, got := told(s, c.id, c.since); whole != c.whole || fmt.Sprint(got) != c.got {
+			t.Errorf("%s since %d: whole %v, %v; want %v, %s", c.id, c.since, whole, got, c.whole, c.got)
+		}
+	}
+	s.Missed()
+	if at, whole, got := told(s, "8", 1001); at != 1002 || whole || len(got) != 1 {
+		t.Errorf("missed again: at %d, whole %v, %v", at, whole, got)
 	}
 }
 
@@ -77,7 +113,7 @@ func TestTwoLives(t *testing.T) {
 		if n < 1e11 || n > 1e12 {
 			t.Fatalf("first number %d", n)
 		}
-		if _, whole, got := told(two, "7", n); whole || len(got) != 1 {
+		if _, whole, got := told(two, "7", n); whole || len(got) != 2 {
 			t.Fatalf("number %d of another life: whole %v, %v", n, whole, got)
 		}
 	}
@@ -136,8 +172,8 @@ func TestTooLarge(t *testing.T) {
 	s := New(Config{Messages: 9, Bytes: 1000}, standing)
 	n := send(s, "1", "small")
 	send(s, "1", strings.Repeat("x", 993))
-	if _, whole, got := told(s, "1", n); whole || len(got) != 0 {
-		t.Errorf("whole %v, %d messages", whole, len(got))
+	if _, whole, got := told(s, "1", n); whole || len(got) != 1 {
+		t.Errorf("whole %v, %v", whole, got)
 	}
 	send(s, "1", strings.Repeat("x", 992))
 	if _, whole, got := told(s, "1", n+1); !whole || len(got) != 1 {
@@ -156,7 +192,7 @@ func TestTTL(t *testing.T) {
 		t.Errorf("in time: whole %v, %v", whole, got)
 	}
 	now = 10 * time.Second
-	if _, whole, got := told(s, "1", n-1); whole || len(got) != 1 {
+	if _, whole, got := told(s, "1", n-1); whole || len(got) != 2 {
 		t.Errorf("late for one: whole %v, %v", whole, got)
 	}
 	if _, whole, got := told(s, "1", n); !whole || len(got) != 1 {
@@ -208,7 +244,7 @@ func TestEviction(t *testing.T) {
 	if fmt.Sprint(gone) != "[1 2 3]" {
 		t.Errorf("gone are %v", gone)
 	}
-	if now, whole, got := told(s, "shown", at); now != at+1 || whole || got != nil {
+	if now, whole, got := told(s, "shown", at); now != at+1 || whole || len(got) != 1 {
 		t.Errorf("shown: at %d, whole %v, %v", now, whole, got)
 	}
 	if st := s.Stats(); st.Evicted != 4 || st.Reserved > st.Total {
@@ -252,7 +288,7 @@ func TestEvictionOfWhoIsInUse(t *testing.T) {
 	sh.mu.Lock()
 	send(s, b, strings.Repeat("m", 150)) // needs two more
 	sh.mu.Unlock()
-	if _, whole, got := told(s, b, n); whole || got != nil {
+	if _, whole, got := told(s, b, n); whole || fmt.Sprint(got) != fmt.Sprintf("[gap %d]", n+1) {
 		t.Errorf("whole %v, %v", whole, got)
 	}
 	if _, _, got := told(s, a, 0); len(got) != 1 {

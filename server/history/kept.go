@@ -5,8 +5,12 @@ import (
 	"math"
 )
 
-// headLen is what stands before each message that is kept: 4 bytes of length, 4 of time.
-const headLen = 8
+// headLen is what stands before each message that is kept: 4 bytes of length, 4 of time. The length missing is that of a number which stands for
+// messages that were missed, and of which nothing is kept.
+const (
+	headLen = 8
+	missing = 1<<32 - 1
+)
 
 // place is a position in a chain of units.
 type place struct {
@@ -16,8 +20,9 @@ type place struct {
 
 // keep makes msg the newest that is kept of a record, whose number it has already, and lets go of the oldest as the bounds say. A
 // message that there is no room for leaves nothing: what was kept before it is no use without it.
-func (s *Store) keep(sh *shard, slot uint32, msg []byte, now uint32) {
+func (s *Store) keep(sh *shard, slot uint32, length uint32, msg []byte) {
 	m := &s.memory
+	now := s.millis()
 	r := m.record(slot)
 	m.unlist(slot)
 	defer m.list(slot, true)
@@ -33,7 +38,7 @@ func (s *Store) keep(sh *shard, slot uint32, msg []byte, now uint32) {
 		return
 	}
 	var head [headLen]byte
-	binary.LittleEndian.PutUint32(head[:], uint32(len(msg)))
+	binary.LittleEndian.PutUint32(head[:], length)
 	binary.LittleEndian.PutUint32(head[4:], now)
 	p := place{r.tail, int(r.to)}
 	m.write(&p, head[:])
@@ -81,7 +86,7 @@ func (s *Store) dropOldest(r *record, b bounds) int {
 	passed := 0
 	for count > 0 {
 		q := p
-		length, sent, over := m.head(&q)
+		length, sent, _, over := m.head(&q)
 		if count <= b.count && size <= b.size && b.now-sent < b.ttl {
 			break
 		}
@@ -166,8 +171,12 @@ func (m *memory) settle(p *place) (passed int) {
 }
 
 // head reads what stands before a message.
-func (m *memory) head(p *place) (length int, sent uint32, passed int) {
+func (m *memory) head(p *place) (length int, sent uint32, gap bool, passed int) {
 	var head [headLen]byte
 	passed = m.read(p, head[:])
-	return int(binary.LittleEndian.Uint32(head[:])), binary.LittleEndian.Uint32(head[4:]), passed
+	n := binary.LittleEndian.Uint32(head[:])
+	if gap = n == missing; gap {
+		n = 0
+	}
+	return int(n), binary.LittleEndian.Uint32(head[4:]), gap, passed
 }

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -23,17 +24,25 @@ type world struct {
 
 // truth is a record as slices have it.
 type truth struct {
-	last   uint64
-	all    []message // with their numbers, of this record
-	kept   []message
-	seen   time.Duration
-	joined bool
+	last uint64
+	all  []message // with their numbers, of this record
+	kept []message
+	seen time.Duration
+	torn bool
 }
 
 type message struct {
 	n    uint64
 	text string
+	gap  bool
 	at   time.Duration
+}
+
+func (m message) String() string {
+	if m.gap {
+		return fmt.Sprintf("gap to %d", m.n)
+	}
+	return fmt.Sprintf("%d %q", m.n, m.text)
 }
 
 func newWorld(t *testing.T, cfg Config, tied bool) *world {
@@ -73,14 +82,31 @@ func (w *world) publish(id, text string) {
 	if n, gotID, got := Cut(staged); n != r.last || string(gotID) != id || string(got) != text {
 		w.t.Fatalf("message %q of %q number %d came out as %q of %q number %d", text, id, r.last, got, gotID, n)
 	}
-	m := message{r.last, text, w.now}
+	r.torn = false
+	w.add(r, message{n: r.last, text: text, at: w.now})
+}
+
+// add makes m the newest of a record.
+func (w *world) add(r *truth, m message) {
 	r.all = append(r.all, m)
-	if w.s.cfg.Messages == 0 {
+	if w.s.cfg.Messages == 0 || m.gap && len(r.kept) == 0 {
 		return
 	}
 	r.kept = append(r.kept, m)
 	for len(r.kept) > w.s.cfg.Messages || size(r.kept) > w.s.cfg.Bytes {
 		r.kept = r.kept[1:]
+	}
+}
+
+// missed has the store miss messages.
+func (w *world) missed() {
+	w.s.Missed()
+	for _, r := range w.ids {
+		if !r.torn {
+			r.last++
+			r.torn = true
+			w.add(r, message{n: r.last, gap: true, at: w.now})
+		}
 	}
 }
 
@@ -96,7 +122,7 @@ func (w *world) resume(id string, since uint64, known, exact bool) {
 	w.t.Helper()
 	var got []message
 	at, whole, busy, err := w.s.TryResume([]byte(id), since, known, func() error { return nil }, func(n uint64, msg []byte) {
-		got = append(got, message{n: n, text: string(msg)})
+		got = append(got, message{n: n, text: string(msg), gap: msg == nil})
 	})
 	if busy || err != nil {
 		w.t.Fatalf("busy %v, error %v", busy, err)
@@ -106,7 +132,7 @@ func (w *world) resume(id string, since uint64, known, exact bool) {
 		r = &truth{last: w.next}
 		w.ids[id] = r
 	}
-	r.seen, r.joined, w.held[id] = w.now, true, true
+	r.seen, r.torn, w.held[id] = w.now, false, true
 	if at != r.last {
 		w.t.Fatalf("%q stands at %d, want %d", id, at, r.last)
 	}
@@ -116,38 +142,58 @@ func (w *world) resume(id string, since uint64, known, exact bool) {
 		}
 		return
 	}
-	if exact {
-		w.expire(r)
-	}
-	// Whatever was lost: what is told is the end of what there was, and it is whole only if nothing lies between.
-	mine := since <= r.last && since+uint64(len(r.all)) >= r.last
-	var missed []message
-	for _, m := range r.all {
-		if !mine || m.n > since {
-			missed = append(missed, m)
-		}
-	}
-	if len(got) > len(missed) {
-		w.t.Fatalf("%q since %d: told %d messages of %d", id, since, len(got), len(missed))
-	}
-	for i, m := range missed[len(missed)-len(got):] {
-		if got[i].n != m.n || got[i].text != m.text {
-			w.t.Fatalf("%q since %d: told number %d %q, want number %d %q", id, since, got[i].n, got[i].text, m.n, m.text)
-		}
-	}
-	if want := since == 0 || mine && len(got) == len(missed); whole != want {
-		w.t.Fatalf("%q since %d of up to %d: whole %v, told %d of %d", id, since, r.last, whole, len(got), len(missed))
-	}
-	if since != 0 && whole != (len(got) > 0 && got[0].n == since+1 || len(got) == 0 && since == at) {
-		w.t.Fatalf("%q since %d: whole %v does not go with the first number %v", id, since, whole, got)
+	if err := r.fits(since, at, whole, got); err != nil {
+		w.t.Fatalf("%q since %d of up to %d: %v: whole %v, %v", id, since, r.last, err, whole, got)
 	}
 	if !exact {
 		return
 	}
-	want := slices.DeleteFunc(slices.Clone(r.kept), func(m message) bool { return r.first() <= since+1 && m.n <= since && since <= r.last })
-	if len(got) != len(want) {
-		w.t.Fatalf("%q since %d: told %d messages, kept are %d", id, since, len(got), len(want))
+	w.expire(r)
+	var want []message
+	mine := since+1 >= r.first() && since <= r.last
+	if !mine && since != 0 {
+		want = append(want, message{n: r.first() - 1, gap: true})
 	}
+	for _, m := range r.kept {
+		if !mine || m.n > since {
+			want = append(want, m)
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		w.t.Fatalf("%q since %d: told %v, want %v", id, since, got, want)
+	}
+}
+
+// fits checks what holds whatever was lost: everything behind since was told or is in a gap that was told.
+func (r *truth) fits(since, at uint64, whole bool, got []message) error {
+	next, gaps := since+1, 0
+	for i, m := range got {
+		known := r.last - m.n
+		switch {
+		case m.gap && i == 0:
+			gaps++
+		case i == 0 && since == 0:
+		case m.n != next:
+			return fmt.Errorf("%d follows %d", m.n, next-1)
+		case m.gap:
+			gaps++
+		}
+		if known < uint64(len(r.all)) && !(m.gap && i == 0) {
+			if is := r.all[uint64(len(r.all))-1-known]; is.text != m.text || is.gap != m.gap {
+				return fmt.Errorf("it is %v", is)
+			}
+		}
+		next = m.n + 1
+	}
+	switch {
+	case next != at+1 && (since != 0 || len(got) > 0):
+		return errors.New("the end is missing")
+	case whole != (gaps == 0):
+		return errors.New("gaps or not")
+	case whole && since != 0 && r.last-since > uint64(len(r.all)):
+		return errors.New("that is no number of this record")
+	}
+	return nil
 }
 
 func (r *truth) first() uint64 { return r.last - uint64(len(r.kept)) + 1 }
@@ -169,7 +215,6 @@ func (w *world) sweep(exact bool) {
 			r.seen = w.now
 			continue
 		}
-		r.joined = false
 		if w.now-r.seen >= w.s.cfg.TTL && (len(r.kept) == 0 || w.tied) {
 			gone = append(gone, id)
 			delete(w.ids, id)
@@ -245,7 +290,7 @@ func (w *world) walk(r *record) (units int) {
 	}
 	p := place{r.head, int(r.from)}
 	for range r.count {
-		length, _, _ := m.head(&p)
+		length, _, _, _ := m.head(&p)
 		m.skip(&p, length)
 	}
 	if p.slot != r.tail || r.count > 0 && p.at != int(r.to) {
@@ -280,7 +325,9 @@ func (w *world) step(rnd *rand.Rand, exact bool) {
 		w.resume(id, since, rnd.IntN(4) > 0, exact)
 	case op < 16:
 		w.held[id] = false
-	case op < 18:
+	case op < 17:
+		w.missed()
+	case op < 19:
 		w.now += time.Duration(rnd.IntN(4)) * time.Second
 	default:
 		w.sweep(exact)
@@ -334,7 +381,7 @@ func FuzzStore(f *testing.F) {
 		w := newWorld(t, Config{Messages: int(script[0] % 16), Bytes: 256 + int(script[1])*8, TTL: 10 * time.Second}, script[0]%32 >= 16)
 		for b := script[2:]; len(b) >= 3; b = b[3:] {
 			id := modelIDs[b[0]%8]
-			switch b[0] / 8 % 6 {
+			switch b[0] / 8 % 7 {
 			case 0, 1:
 				w.publish(id, strings.Repeat("m", int(b[1])<<(b[2]%3)))
 			case 2:
@@ -349,6 +396,8 @@ func FuzzStore(f *testing.F) {
 				w.now += time.Duration(b[1]) * 50 * time.Millisecond
 			case 5:
 				w.sweep(true)
+			case 6:
+				w.missed()
 			}
 		}
 		w.check(true)

@@ -3,7 +3,7 @@ package history
 import "bytes"
 
 // idLen is how much of an id has room in its record. The rest of a longer one is in a unit of its own.
-const idLen = 75
+const idLen = 74
 
 // record is what is known of an id. It belongs to its shard's lock but for older, newer and listed, which belong to memory's; hash does not
 // change while it is chained.
@@ -18,6 +18,7 @@ type record struct {
 	seen         uint32 // when somebody last held or resumed it, as far as is known; ms
 	text         uint32 // unit with the rest of the id
 	from, to     uint8  // where in head and tail the oldest message begins and the newest ends
+	torn         bool   // the last number stands for messages that were missed, and nobody was told it
 	listed       bool   // it has neighbours: it can lose something
 	joined       bool   // its numbers were shown, and its id was held when Sweep looked last, or since; it is not to be forgotten
 	idLen        uint8

@@ -27,9 +27,9 @@ func (sh *shard) giveWay() {
 // asks for all that is kept. f is called for each message that is kept and newer, oldest first; its msg is lent for the call, and it must not
 // call the Store or the Router.
 //
-// at is the number of the last message before the login, a position to come back with; it is never 0. whole is false if there is more that was
-// missed than f was told: then either the first number that f is told is not since+1, and the gap is before it, or f is not called at
-// all, and the gap reaches up to at. A number that is none of this record's, from the future for one, is such a gap before all that is kept.
+// Where something was missed that is not kept, f is called with that gap in its place: with a nil msg and the number up to which messages are lost,
+// in part. A number that is none of this record's, from the future for one, is such a gap before all that is kept. whole tells that there was
+// no gap. at is the number of the last message before the login, a position to come back with; it is never 0.
 //
 // busy says that nothing has happened, because a publisher holds the shard and may wait for the caller's loop: try again in a later turn.
 func (s *Store) TryResume(id []byte, since uint64, known bool, join func() error, f func(n uint64, msg []byte)) (at uint64, whole, busy bool, err error) {
@@ -50,7 +50,7 @@ func (s *Store) TryResume(id []byte, since uint64, known bool, join func() error
 	}
 	r := s.memory.record(slot)
 	now := s.millis()
-	r.seen, r.joined = now, true
+	r.seen, r.joined, r.torn = now, true, false
 	if r.count == 0 {
 		s.memory.unlist(slot) // it has nothing to lose any more
 	}
@@ -66,30 +66,34 @@ func (s *Store) TryResume(id []byte, since uint64, known bool, join func() error
 	return r.last, whole, false, nil
 }
 
-// tell calls f for what is kept behind since.
+// tell calls f for what is kept behind since, and for gaps.
 func (s *Store) tell(sh *shard, r *record, since uint64, f func(n uint64, msg []byte)) (whole bool) {
 	m := &s.memory
-	first := r.first()
-	mine := since >= first-1 && since <= r.last
-	n := first
+	n := r.first()
+	mine := since >= n-1 && since <= r.last
+	if whole = mine || since == 0; !whole {
+		f(n-1, nil)
+	}
 	p := place{r.head, int(r.from)}
 	for ; n <= r.last; n++ {
-		length, _, _ := m.head(&p)
-		if mine && n <= since {
+		length, _, gap, _ := m.head(&p)
+		switch {
+		case mine && n <= since:
 			m.skip(&p, length)
-			continue
-		}
-		if p.at+length <= roomLen {
+		case gap:
+			whole = false
+			f(n, nil)
+		case p.at+length <= roomLen:
 			f(n, m.units.At(p.slot).room[p.at:p.at+length:p.at+length])
 			p.at += length
-			continue
+		default:
+			sh.staged = slices.Grow(sh.staged[:0], length)[:length]
+			m.read(&p, sh.staged)
+			f(n, sh.staged)
 		}
-		sh.staged = slices.Grow(sh.staged[:0], length)[:length]
-		m.read(&p, sh.staged)
-		f(n, sh.staged)
 	}
 	if cap(sh.staged) > keepStaged {
 		sh.staged = nil
 	}
-	return mine || since == 0
+	return whole
 }

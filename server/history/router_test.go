@@ -133,6 +133,9 @@ func (c *subscriber) try(r *router.Local, s *history.Store, session router.Sessi
 		c.session = session
 		return r.Login(c.id, session)
 	}, func(n uint64, msg []byte) {
+		if msg == nil {
+			return // not whole
+		}
 		if c.last == 0 {
 			c.last = n - 1
 		}

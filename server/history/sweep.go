@@ -2,7 +2,7 @@ package history
 
 import "time"
 
-// stretch is how many buckets Sweep looks through with one lock.
+// stretch is how many buckets are looked through with one lock.
 const stretch = 64
 
 // Sweep forgets what is older than Config.TTL: messages, and records that nobody has held for so long and that keep none. held tells whether
@@ -10,13 +10,36 @@ const stretch = 64
 // that a small part of Config.TTL has passed; now is New's.
 func (s *Store) Sweep(now time.Duration, held func(id []byte) bool) {
 	var id []byte
+	s.walk(func(sh *shard, bucket uint32) { id = s.sweepBucket(sh, bucket, millis(now), held, id) })
+}
+
+// Missed gives each id a number for messages that never came here, nobody knows how many of which id, because this node was cut off from
+// the others. Who resumes from before it is told a gap there.
+func (s *Store) Missed() {
+	s.walk(func(sh *shard, bucket uint32) {
+		for slot := *sh.index.Place(bucket); slot != 0; {
+			r := s.memory.record(slot)
+			if !r.torn {
+				r.last++
+				r.torn = true
+				if r.count > 0 {
+					s.keep(sh, slot, missing, nil)
+				}
+			}
+			slot = r.link // not before: to keep something may cost a neighbour its record
+		}
+	})
+}
+
+// walk calls f for each bucket, with its shard locked.
+func (s *Store) walk(f func(sh *shard, bucket uint32)) {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		for bucket, more := uint32(0), true; more; bucket += stretch {
 			sh.mu.Lock()
 			end := min(bucket+stretch, sh.index.Buckets())
 			for b := bucket; b < end; b++ {
-				id = s.sweepBucket(sh, b, millis(now), held, id)
+				f(sh, b)
 			}
 			more = end < sh.index.Buckets()
 			sh.mu.Unlock()
