@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"runtime/debug"
+	"sync"
 )
 
 // serveAdmin serves on ln, which is the server's from here on.
@@ -20,10 +21,11 @@ func (s *Server) serveAdmin(ln net.Listener) {
 // newAdmin is the admin listener: net/http, since nothing here is paid for per connection of the front.
 func (s *Server) newAdmin() *http.Server {
 	mux := http.NewServeMux()
+	metrics := sync.OnceValue(s.newMetrics)
 	mux.HandleFunc("POST /send/{id}", s.sendOne)
 	mux.HandleFunc("POST /send", s.sendStream)
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Stats()) })
-	mux.HandleFunc("GET /metrics", s.serveMetrics)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) { metrics().ServeHTTP(w, r) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.HandleFunc("POST /gc", s.serveGC)

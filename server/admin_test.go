@@ -3,11 +3,9 @@ package server
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -34,11 +32,14 @@ func TestStats(t *testing.T) {
 		if err := json.Unmarshal([]byte(a.body), &doc); err != nil {
 			t.Fatal(err)
 		}
+		histogram := func(name string) string { return name + ".buckets " + name + ".count " + name + ".sum" }
 		want := "conns.accepted conns.bad conns.max conns.not_found conns.open conns.refused conns.slow conns.streams conns.timeout conns.tls draining engine " +
 			"history.bytes history.evicted history.expired history.gaps history.ids history.messages history.reserved history.resumed history.total " +
 			"ledger.copies ledger.delivered ledger.dropped ledger.gone ledger.offline ledger.pending ledger.sent loops " +
 			"memory.gc_cycles memory.heap_bytes memory.idle_bytes memory.released_bytes memory.rss_bytes memory.stacks_bytes memory.total_bytes " +
-			"open_fds pid router.ids router.logins router.sessions uptime_s"
+			"open_fds pending_bytes pid router.ids router.logins router.sessions uptime_s " +
+			histogram("work.login_s") + " " + histogram("work.loop.batch") + " work.loop.in_bytes " + histogram("work.loop.lag_s") + " work.loop.out_bytes " +
+			histogram("work.loop.turn_s") + " " + histogram("work.loop.written_s") + " " + histogram("work.send_s")
 		if runtime.GOOS != "linux" {
 			want = strings.NewReplacer("memory.rss_bytes ", "", "open_fds ", "").Replace(want)
 		}
@@ -67,80 +68,6 @@ func keys(prefix string, doc map[string]any) (all []string) {
 	}
 	slices.Sort(all)
 	return all
-}
-
-// parseMetrics reads the text format of Prometheus, version 0.0.4, and is strict: each family has one HELP and one TYPE, in
-// front of its samples, which stand together.
-func parseMetrics(text string) (samples map[string]float64, types map[string]string, err error) {
-	sample := regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[a-zA-Z_][a-zA-Z0-9_]*="[^"\\]*"\})? (\S+)$`)
-	samples, types = map[string]float64{}, map[string]string{}
-	helps, family := map[string]bool{}, ""
-	if !strings.HasSuffix(text, "\n") {
-		return nil, nil, fmt.Errorf("the last line has no end")
-	}
-	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
-		words := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "# HELP ") && len(words) > 3 && !helps[words[2]]:
-			helps[words[2]] = true
-		case strings.HasPrefix(line, "# TYPE ") && len(words) == 4 && types[words[2]] == "" && helps[words[2]] && (words[3] == "gauge" || words[3] == "counter"):
-			family = words[2]
-			types[family] = words[3]
-			if strings.HasSuffix(family, "_total") != (words[3] == "counter") {
-				return nil, nil, fmt.Errorf("%q is a %s", family, words[3])
-			}
-		default:
-			m := sample.FindStringSubmatch(line)
-			if m == nil || m[1] != family {
-				return nil, nil, fmt.Errorf("line %q in family %q", line, family)
-			}
-			v, err := strconv.ParseFloat(m[3], 64)
-			if _, twice := samples[m[1]+m[2]]; err != nil || twice {
-				return nil, nil, fmt.Errorf("line %q: %v, twice: %t", line, err, twice)
-			}
-			samples[m[1]+m[2]] = v
-		}
-	}
-	return samples, types, nil
-}
-
-func TestMetrics(t *testing.T) {
-	eachEngine(t, func(t *testing.T, engine string) {
-		s := start(t, Config{Engine: engine})
-		dial(t, s).stream("1")
-		dial(t, s).stream("1")
-		publish(t, s, "1\tx\n2\ty\n")
-		wantLedger(t, s, Ledger{Sent: 2, Offline: 1, Copies: 2, Delivered: 2})
-		a := admin(t, s, "GET", "/metrics", "", nil)
-		samples, types, err := parseMetrics(a.body)
-		if a.status != 200 || a.header.Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" || err != nil {
-			t.Fatalf("%d %v %v", a.status, a.header, err)
-		}
-		for name, want := range map[string]float64{
-			"cometctl_connections": 2, "cometctl_connections_max": 1000, "cometctl_connections_accepted_total": 2, "cometctl_streams_total": 2,
-			`cometctl_requests_refused_total{reason="bad"}`: 0, "cometctl_router_sessions": 2, "cometctl_router_ids": 1,
-			"cometctl_messages_sent_total": 2, "cometctl_messages_offline_total": 1, `cometctl_copies_total{outcome="begun"}`: 2,
-			`cometctl_copies_total{outcome="delivered"}`: 2, `cometctl_copies_total{outcome="dropped"}`: 0, `cometctl_copies_total{outcome="gone"}`: 0,
-			"cometctl_copies_pending": 0, "cometctl_slow_closed_total": 0,
-		} {
-			if got, ok := samples[name]; !ok || got != want {
-				t.Errorf("%s is %v (%t), want %v", name, got, ok, want)
-			}
-		}
-		process := 0
-		if runtime.GOOS == "linux" {
-			process = 2
-			if samples["process_open_fds"] < 5 || samples["process_resident_memory_bytes"] < 1<<20 {
-				t.Errorf("the process has %v descriptors and %v bytes", samples["process_open_fds"], samples["process_resident_memory_bytes"])
-			}
-		}
-		if len(types) != 15+process || samples[`cometctl_memory_bytes{class="total"}`] <= 0 || samples["cometctl_uptime_seconds"] <= 0 {
-			t.Errorf("%d families: %v", len(types), samples)
-		}
-		if _, _, err := parseMetrics(a.body + a.body); err == nil {
-			t.Error("the test's parser takes everything")
-		}
-	})
 }
 
 func TestAdminTable(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -77,4 +79,28 @@ func BenchmarkLogin(b *testing.B) {
 		c.reset()
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "conns/s")
+}
+
+// BenchmarkScrape is one GET of /metrics and of /stats, with nobody there and with 9,000 streams: nobody walks over them.
+func BenchmarkScrape(b *testing.B) {
+	for _, conns := range []int{0, 9000} {
+		s := start(b, Config{MaxConns: 9500})
+		for i := range conns {
+			dial(b, s).stream(strconv.Itoa(i))
+		}
+		for _, path := range []string{"/metrics", "/stats"} {
+			b.Run(fmt.Sprintf("%s/%d", path[1:], conns), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					w := httptest.NewRecorder()
+					r := httptest.NewRequest("GET", path, nil)
+					r.Host = s.Admin().String()
+					s.http.Handler.ServeHTTP(w, r)
+					if w.Code != 200 {
+						b.Fatalf("%d %s", w.Code, w.Body)
+					}
+				}
+			})
+		}
+	}
 }

@@ -86,6 +86,7 @@ type counts struct {
 	sessions [dialects]atomic.Int64 // logged in now
 	refused  [causes]atomic.Int64   // requests and connections that were answered with a status of 400 or more, or not at all
 	closed   [causes]atomic.Int64   // connections that have ended
+	times    times                  // how long things took
 }
 
 // stats are the counters but for the most that may be open.

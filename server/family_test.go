@@ -64,7 +64,7 @@ func TestFamily(t *testing.T) {
 	}
 	metrics := admin(t, s, "GET", "/metrics", "", nil).body
 	for _, want := range []string{`cometctl_connections 6`, `cometctl_workers{state="running"} 2`, `cometctl_workers{state="stuck"} 0`,
-		`cometctl_worker_connections{worker="1"} 3`, `cometctl_worker_restarts_total{worker="1"} 1`} {
+		`cometctl_worker_connections{worker="1"} 3`, `cometctl_worker_restarts_total{worker="1"} 1`, `cometctl_workers{state="over"} 0`} {
 		if !strings.Contains(metrics, want+"\n") {
 			t.Errorf("no %s", want)
 		}

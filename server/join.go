@@ -251,8 +251,11 @@ func (p *publisher) confirm(ctx context.Context, id, msg []byte) (remote int, er
 	if err := p.admit(id, msg); err != nil {
 		return 0, err
 	}
-	p.sent.Add(1)
-	c, err := p.s.cluster.SendConfirmed(ctx, id, msg, uint64(p.tag))
+	var c router.Confirmation
+	err = timed(&p.s.counts.times.send, p.sent.Add(1)-1, sendSample, func() (err error) {
+		c, err = p.s.cluster.SendConfirmed(ctx, id, msg, uint64(p.tag))
+		return err
+	})
 	switch {
 	case c.Sessions > 0: // whatever became of the rest
 	case err == nil && c.Offline():

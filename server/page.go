@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"unsafe"
+
+	"cometctl/internal/netloop"
 )
 
 // Page is a server's counters in memory that another process sees as well: who is killed leaves behind what it had counted. The serving
@@ -14,11 +16,15 @@ type Page struct {
 	max     atomic.Int64 // Config.MaxConns
 	taken   atomic.Int64 // calls of Server.Take
 	used    atomic.Int32 // of tallies
+	loops   [pageLoops]netloop.Meter
 	tallies [pageTallies]tally
 }
 
 // pageTallies is enough for all accounts of a server without an admin listener: one for each origin, and one for those without.
 const pageTallies = 64
+
+// pageLoops is how many loops count each on its own; a worker has one, mostly. Further ones share.
+const pageLoops = 8
 
 // PageSize is the number of bytes that a Page takes.
 const PageSize = int(unsafe.Sizeof(Page{}))
@@ -67,6 +73,15 @@ func (p *Page) Accounts(f func(owner string, l Ledger)) {
 		t := &p.tallies[i]
 		f(string(bytes.TrimRight(t.owner[:], "\x00")), t.look().Ended())
 	}
+}
+
+// Work is how long things took there.
+func (p *Page) Work() Work {
+	w := p.counts.times.look()
+	for i := range p.loops {
+		w.Loop.Add(p.loops[i].Read())
+	}
+	return w
 }
 
 // Room is the number of connections that the server could still take, and the most that it may have; both 0 while it does not serve yet.

@@ -73,8 +73,11 @@ func (p *publisher) send(id, msg []byte) error {
 	}
 	// Counted before it is routed: an outcome may be booked while Send still runs, and no reader of the ledger shall see
 	// more outcomes than messages.
-	p.sent.Add(1)
-	r, err := p.s.router.Send(id, msg, uint64(p.tag))
+	var r router.Receipt
+	err := timed(&p.s.counts.times.send, p.sent.Add(1)-1, sendSample, func() (err error) {
+		r, err = p.s.router.Send(id, msg, uint64(p.tag))
+		return err
+	})
 	switch {
 	case err != nil:
 		p.sent.Add(-1)

@@ -120,6 +120,7 @@ type Server struct {
 	counts   *counts
 	most     int64        // descriptors that connections may hold, beside adminPlaces
 	loops    []*frontLoop // by loop; each belongs to its loop's turn
+	meters   []*netloop.Meter
 	comet    netip.AddrPort
 	admin    net.Addr
 	http     *http.Server
@@ -185,7 +186,7 @@ func (s *Server) start() (err error) {
 	}
 	front := &front{s: s}
 	s.engine, err = netloop.New(netloop.Config{Engine: s.cfg.Engine, Loops: s.cfg.Loops, MaxPending: s.cfg.MaxPending,
-		Linger: s.cfg.DrainTimeout, Full: s.full, TLS: s.certs.config(), NotTLS: front.notTLS, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
+		Linger: s.cfg.DrainTimeout, Full: s.full, Meter: s.loopMeter, TLS: s.certs.config(), NotTLS: front.notTLS, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,8 @@
 package server
 
 import (
-	"bytes"
-	"fmt"
-	"maps"
-	"net/http"
 	"os"
 	"runtime/metrics"
-	"slices"
 	"time"
 
 	"cometctl/server/history"
@@ -23,6 +18,8 @@ type Stats struct {
 	Conns    ConnStats   `json:"conns"`
 	Router   RouterStats `json:"router"`
 	Ledger   Ledger      `json:"ledger"`
+	Work     Work        `json:"work"`
+	Pending  int64       `json:"pending_bytes"` // memory of output that the kernel has not taken yet
 	Memory   MemoryStats `json:"memory"`
 	// History is what is kept of messages, of all workers together where there are several.
 	History history.Stats `json:"history"`
@@ -111,6 +108,7 @@ func (s *Server) Stats() Stats {
 		Conns:  conns,
 		Router: RouterStats{Sessions: int64(r.Sessions), IDs: int64(r.IDs), Logins: int64(r.Logins)},
 		Ledger: s.ledgerNow(),
+		Work:   s.work(), Pending: s.engine.PendingTotal(),
 		Memory: readMemory(), OpenFiles: openDescriptors(),
 	}
 	if !s.cfg.NoFront {
@@ -147,76 +145,4 @@ func readMemory() MemoryStats {
 		*f.to = samples[i].Value.Uint64()
 	}
 	return m
-}
-
-// serveMetrics is GET /metrics, in the text format of Prometheus, version 0.0.4.
-func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
-	st := s.Stats()
-	var b bytes.Buffer
-	family := func(name, kind, help string, rows ...any) {
-		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
-		for i := 0; i < len(rows); i += 2 {
-			fmt.Fprintf(&b, "%s%s %v\n", name, rows[i], rows[i+1])
-		}
-	}
-	metric := func(name, kind, help string, rows ...any) { family("cometctl_"+name, kind, help, rows...) }
-	metric("connections", "gauge", "Connections of the comet listener that are open.", "", st.Conns.Open)
-	metric("connections_max", "gauge", "The most connections that may be open.", "", st.Conns.Max)
-	metric("connections_accepted_total", "counter", "Connections accepted.", "", st.Conns.Accepted)
-	metric("streams_total", "counter", "Streams begun.", "", st.Conns.Streams)
-	metric("requests_refused_total", "counter", "Connections that were not given a stream, by reason.",
-		`{reason="full"}`, st.Conns.Refused, `{reason="bad"}`, st.Conns.Bad, `{reason="not_found"}`, st.Conns.NotFound, `{reason="timeout"}`, st.Conns.Timeout, `{reason="tls"}`, st.Conns.TLS)
-	metric("slow_closed_total", "counter", "Connections ended by the slow policy.", "", st.Conns.Slow)
-	metric("router_sessions", "gauge", "Sessions logged in.", "", st.Router.Sessions)
-	metric("router_ids", "gauge", "Ids that somebody holds.", "", st.Router.IDs)
-	metric("messages_sent_total", "counter", "Messages taken from publishers.", "", st.Ledger.Sent)
-	metric("messages_offline_total", "counter", "Messages for an id that nobody held.", "", st.Ledger.Offline)
-	if c := st.Cluster; c != nil {
-		metric("messages_forwarded", "gauge", "Messages without a session here that other nodes were sent, unless nobody wanted them.", "", st.Ledger.Forwarded)
-		metric("messages_received_total", "counter", "Messages that came from other nodes or from publishers on NATS.", "", st.Ledger.Received)
-		metric("messages_unpublished_total", "counter", "Messages without a session here while NATS could not be reached.", "", st.Ledger.Unpublished)
-		metric("messages_overrun_total", "counter", "Messages for this node thrown away because too many waited.", "", st.Ledger.Overrun)
-		metric("cluster_connected", "gauge", "1 while there is a connection to NATS.", "", map[bool]int{true: 1}[c.Connected])
-		metric("cluster_subscribed_ids", "gauge", "Ids that NATS knows this node by.", "", c.Subscribed)
-		metric("cluster_outages_total", "counter", "Times that the connection to NATS was lost.", "", c.Outages)
-		metric("cluster_slow_consumers_total", "counter", "Connections that the embedded NATS server has cut off for their slowness.", "", c.SlowConsumers)
-	}
-	metric("copies_total", "counter", "Deliveries begun, and how they ended.",
-		`{outcome="begun"}`, st.Ledger.Copies, `{outcome="delivered"}`, st.Ledger.Delivered, `{outcome="dropped"}`, st.Ledger.Dropped, `{outcome="gone"}`, st.Ledger.Gone)
-	metric("copies_pending", "gauge", "Deliveries queued.", "", st.Ledger.Pending)
-	workerMetrics(st.Workers, metric)
-	metric("memory_bytes", "gauge", "Memory of the Go runtime.",
-		`{class="heap"}`, st.Memory.Heap, `{class="stacks"}`, st.Memory.Stacks, `{class="idle"}`, st.Memory.Idle, `{class="released"}`, st.Memory.Released, `{class="total"}`, st.Memory.Total)
-	metric("gc_cycles_total", "counter", "Garbage collections.", "", st.Memory.GCs)
-	metric("uptime_seconds", "gauge", "Time since the start.", "", st.Uptime)
-	if st.Memory.Resident > 0 { // these two have the names that every dashboard knows
-		family("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", "", st.Memory.Resident)
-	}
-	if st.OpenFiles > 0 {
-		family("process_open_fds", "gauge", "Number of open file descriptors.", "", st.OpenFiles)
-	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	w.Write(b.Bytes())
-}
-
-// workerMetrics are those of a family: states, and what each worker holds.
-func workerMetrics(rows []WorkerStats, metric func(name, kind, help string, rows ...any)) {
-	if len(rows) == 0 {
-		return
-	}
-	states := map[string]int{"running": 0, "starting": 0, "stuck": 0, "waiting": 0}
-	var restarts, open []any
-	for _, w := range rows {
-		states[w.State]++
-		label := fmt.Sprintf(`{worker="%d"}`, w.Index)
-		restarts = append(restarts, label, w.Restarts)
-		open = append(open, label, w.Conns.Open)
-	}
-	var inState []any
-	for _, state := range slices.Sorted(maps.Keys(states)) {
-		inState = append(inState, fmt.Sprintf(`{state=%q}`, state), states[state])
-	}
-	metric("workers", "gauge", "Processes that hold the connections, by state.", inState...)
-	metric("worker_restarts_total", "counter", "How often a worker was started again.", restarts...)
-	metric("worker_connections", "gauge", "Connections that a worker holds.", open...)
 }

@@ -21,7 +21,10 @@ func (f *front) stream(l netloop.Loop, c netloop.Conn, cl *client, d dialect, re
 	cl.dialect = d
 	l.SetDeadline(c, 0)
 	for i := range fl.ids.Len() {
-		if err := f.s.router.Login(fl.ids.At(i), router.Session(c)); err != nil {
+		err := timed(&f.s.counts.times.login, f.s.counts.logins.Load(), loginSample, func() error {
+			return f.s.router.Login(fl.ids.At(i), router.Session(c))
+		})
+		if err != nil {
 			f.s.router.Logout(router.Session(c))
 			f.refuse(l, c, &wire.Error{Status: 500, Reason: plain(err)})
 			return

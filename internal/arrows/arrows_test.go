@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
-	"server":         {"server/router", "server/history", "server/ui", "internal/bearer", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab"},
+	"server":         {"server/router", "server/history", "server/ui", "internal/bearer", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab", "internal/meter"},
 	"server/workers": {"server", "internal/netloop", "internal/nursery"},
 	"server/router":  {"internal/slab"},
 	"server/history": {"internal/slab"},
@@ -68,6 +68,7 @@ var onlyIn = map[string][]string{
 	"github.com/nats-io/":         {"internal/broker", "flood/fleet", "msggen", "server/cluster", "server/node"},
 	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "internal/soak/chaos", "memlog"},
 	"golang.org/x/term":           {"cmd/cometctl"},
+	"github.com/prometheus/":      {"server"},
 	"github.com/HdrHistogram/":    {"internal/timing"},
 	"github.com/gobwas/":          {}, // oracles of tests
 	"github.com/coder/":           {},

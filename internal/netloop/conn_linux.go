@@ -79,6 +79,9 @@ func (l *eloop) read(slot slab.Slot) {
 	r := l.recs.At(slot)
 	n, e := sysRead(r.fd, l.buf)
 	c := l.conn(slot)
+	if e == 0 {
+		l.in += n
+	}
 	switch {
 	case e == unix.EAGAIN || e == unix.EINTR:
 	case e != 0:
@@ -221,6 +224,7 @@ func (l *eloop) push(slot slab.Slot) syscall.Errno {
 	if e != 0 {
 		return e
 	}
+	l.out += n
 	c, staged := l.conn(slot), r.out
 	r.out = 0
 	var b *heldBacklog
@@ -264,6 +268,7 @@ func (l *eloop) pushBacklog(slot slab.Slot) syscall.Errno {
 	if e != 0 {
 		return e
 	}
+	l.out += n
 	c := l.conn(slot)
 	b.advance(n, func(tag, at uint32) { l.wrote(c, tag, at) })
 	if b.pending() == 0 {

@@ -58,6 +58,8 @@ type core struct {
 	meter  *Meter
 	events int           // that this turn has met
 	late   time.Duration // how long the oldest of them had been due; negative: none was due before
+	in     int           // bytes read since the last turn was counted
+	out    int           // and written
 	stamp  uint32        // of the post that is being delivered, for the first tagged write; 0: it is not timed
 }
 

@@ -162,6 +162,7 @@ func (l *goLoop) reader(c Conn, gc *goConn, from io.Reader) {
 		n, err := from.Read(buf)
 		live := true
 		l.inTurn(func() {
+			l.in += n
 			if r := l.live(c); n > 0 && r != nil && r.state == stateOpen {
 				l.h.Readable(l, c, buf[:n])
 			}
@@ -230,6 +231,7 @@ func (l *goLoop) written(c Conn, gc *goConn, n int, err error) {
 	if l.live(c) == nil {
 		return
 	}
+	l.out += n
 	gc.writing.advance(n, func(tag, at uint32) { l.wrote(c, tag, at) })
 	if err == nil {
 		gc.writing = backlog{buf: gc.writing.buf[:0], ends: gc.writing.ends[:0]}

@@ -1,6 +1,7 @@
 package netloop
 
 import (
+	"sync/atomic"
 	"time"
 
 	"cometctl/internal/meter"
@@ -9,11 +10,12 @@ import (
 // Meter is what a loop counts of its turns, at the price of one reading of the clock for each turn and each batch of mail. It holds no pointers, and may lie
 // in memory that another process sees. The loop adds to it, anybody may read at any time.
 type Meter struct {
-	Batch   meter.Sizes // what came to a turn: posts, sockets that were ready, deadlines
-	Turn    meter.Times // how long a turn took
-	Lag     meter.Times // of turns with mail or deadlines: for how long the oldest of these had been due when the turn began
-	Written meter.Times // from Post until the kernel had taken the first tagged write that Posted did for it; of one post in 64, waits of Post included
-	_       [64]byte    // the next loop's is another processor's
+	Batch   meter.Sizes  // what came to a turn: posts, sockets that were ready, deadlines
+	Turn    meter.Times  // how long a turn took
+	Lag     meter.Times  // of turns with mail or deadlines: for how long the oldest of these had been due when the turn began
+	Written meter.Times  // from Post until the kernel had taken the first tagged write that Posted did for it; of one post in 64, waits of Post included
+	In, Out atomic.Int64 // bytes that the kernel gave and took
+	_       [64]byte     // the next loop's is another processor's
 }
 
 // Stats is what the loops of an engine have counted.
@@ -22,11 +24,13 @@ type Stats struct {
 	Turn    meter.Histogram `json:"turn_s"`
 	Lag     meter.Histogram `json:"lag_s"`
 	Written meter.Histogram `json:"written_s"`
+	In      int64           `json:"in_bytes"`
+	Out     int64           `json:"out_bytes"`
 }
 
 // Read is what was counted.
 func (m *Meter) Read() Stats {
-	return Stats{Batch: m.Batch.Read(), Turn: m.Turn.Read(), Lag: m.Lag.Read(), Written: m.Written.Read()}
+	return Stats{Batch: m.Batch.Read(), Turn: m.Turn.Read(), Lag: m.Lag.Read(), Written: m.Written.Read(), In: m.In.Load(), Out: m.Out.Load()}
 }
 
 // Add adds what other loops have counted.
@@ -35,6 +39,8 @@ func (s *Stats) Add(o Stats) {
 	s.Turn.Add(o.Turn)
 	s.Lag.Add(o.Lag)
 	s.Written.Add(o.Written)
+	s.In += o.In
+	s.Out += o.Out
 }
 
 // begin begins a turn that was given so many events.
@@ -52,6 +58,14 @@ func (l *core) account() {
 	l.meter.Turn.Add(l.clock() - l.now)
 	if l.late >= 0 {
 		l.meter.Lag.Add(l.late)
+	}
+	if l.in > 0 {
+		l.meter.In.Add(int64(l.in))
+		l.in = 0
+	}
+	if l.out > 0 {
+		l.meter.Out.Add(int64(l.out))
+		l.out = 0
 	}
 }
 

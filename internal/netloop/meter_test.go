@@ -1,6 +1,7 @@
 package netloop
 
 import (
+	"io"
 	"math"
 	"testing"
 	"time"
@@ -87,7 +88,7 @@ func TestMeter(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		const posts = 3*sampled + 1
 		var m Meter
-		opened, done := make(chan Conn, 1), make(chan bool, 1)
+		opened, heard, done := make(chan Conn, 1), make(chan bool, 1), make(chan bool, 1)
 		told := 0
 		e, addr := start(t, Config{Engine: engine, Loops: 1, MaxPending: 16 << 20, Meter: func(loop int) *Meter {
 			if loop != 0 {
@@ -101,6 +102,7 @@ func TestMeter(t *testing.T) {
 					t.Error("refused")
 				}
 			},
+			readable: func(Loop, Conn, []byte) { heard <- true },
 			wrote: func(Loop, Conn, uint32) {
 				if told++; told == posts {
 					done <- true
@@ -109,6 +111,8 @@ func TestMeter(t *testing.T) {
 		})
 		nc := dial(t, addr)
 		c := recv(t, opened)
+		io.WriteString(nc, "hello")
+		recv(t, heard)
 		msg := make([]byte, 30_000)
 		for range posts {
 			e.Post(c, msg, 1)
@@ -129,13 +133,16 @@ func TestMeter(t *testing.T) {
 		if st.Written.Count != 4 || st.Written.Sum <= 0 {
 			t.Errorf("%d of %d posts were followed: %+v", st.Written.Count, posts, st.Written)
 		}
+		if st.Out != posts*int64(len(msg)) || st.In != 5 {
+			t.Errorf("%d bytes in, %d out", st.In, st.Out)
+		}
 		if st.Batch.Sum < posts+1 || st.Turn.Count < 2 || st.Turn.Count != st.Batch.Count || st.Lag.Count < 1 || st.Lag.Count > st.Turn.Count {
 			t.Errorf("%+v", st)
 		}
 		var sum Stats
 		sum.Add(st)
 		sum.Add(st)
-		if sum.Turn.Count != 2*st.Turn.Count || sum.Lag.Count != 2*st.Lag.Count || sum.Batch.Sum != 2*st.Batch.Sum || sum.Written.Count != 8 {
+		if sum.Turn.Count != 2*st.Turn.Count || sum.Lag.Count != 2*st.Lag.Count || sum.Batch.Sum != 2*st.Batch.Sum || sum.Written.Count != 8 || sum.In != 10 || sum.Out != 2*st.Out {
 			t.Errorf("twice: %+v", sum)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 type sums struct {
 	conns  server.ConnStats
 	ledger server.Ledger
+	work   server.Work
 	cut    int64
 }
 
@@ -22,6 +23,7 @@ const maxOrigins = 1000
 func (w *worker) inter() {
 	w.past.conns.Add(w.page.Conns())
 	w.past.conns.Open, w.past.conns.Max = 0, 0
+	w.past.work.Add(w.page.Work())
 	w.past.cut += w.page.Cut()
 	w.past.ledger.Overrun += w.last.Ledger.Overrun
 	f := w.f
@@ -67,7 +69,10 @@ func (f *Family) Report(st *server.Stats) {
 		st.Conns.Add(row.Conns)
 		st.Ledger.Add(row.Ledger)
 		st.Router.Add(row.Router)
+		st.Pending += w.last.Pending
 		st.History.Add(w.last.History)
+		st.Work.Add(w.past.work)
+		st.Work.Add(w.page.Work())
 		if st.Cluster != nil && w.last.Cluster != nil {
 			st.Cluster.Add(*w.last.Cluster)
 		}
