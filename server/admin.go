@@ -24,6 +24,8 @@ func (s *Server) newAdmin() *http.Server {
 	metrics := sync.OnceValue(s.newMetrics)
 	mux.HandleFunc("POST /send/{id}", s.sendOne)
 	mux.HandleFunc("POST /send", s.sendStream)
+	mux.HandleFunc("GET /who/{id}", s.serveWho)
+	mux.HandleFunc("DELETE /who/{id}", s.serveWho)
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Stats()) })
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) { metrics().ServeHTTP(w, r) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })

@@ -39,6 +39,12 @@ const (
 	dialects
 )
 
+// dialectNames are the dialects as GET /who tells them.
+var dialectNames = [dialects]string{"none", "html"}
+
+// String is the dialect's name.
+func (d dialect) String() string { return dialectNames[d] }
+
 // flags of a client.
 type flags uint8
 

@@ -130,6 +130,10 @@ type cutOff struct {
 func (c *cutOff) SendConfirmed(context.Context, []byte, []byte, uint64) (router.Confirmation, error) {
 	return router.Confirmation{}, nil
 }
+func (c *cutOff) AskAll(context.Context, []byte, func([]byte)) error { return nil }
+func (c *cutOff) Sessions(dst []router.Session, id []byte, most int) ([]router.Session, int, error) {
+	return c.local.Sessions(dst, id, most)
+}
 func (c *cutOff) Settle(context.Context) error { return nil }
 func (c *cutOff) Holds(id []byte) bool         { return c.local.Holds(id) }
 func (c *cutOff) Local() router.Stats          { return c.local.Stats() }

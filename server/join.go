@@ -22,6 +22,10 @@ type Cluster interface {
 	Settle(ctx context.Context) error
 	// Holds tells whether any session of this node holds id.
 	Holds(id []byte) bool
+	// AskAll asks all other nodes a question and hands got the answers of their Hooks.Asked.
+	AskAll(ctx context.Context, question []byte, got func(answer []byte)) error
+	// Sessions lists those of this node that hold id, as router.Local does.
+	Sessions(dst []router.Session, id []byte, most int) (some []router.Session, all int, err error)
 	// Local counts the sessions of this node.
 	Local() router.Stats
 	// Ready returns nil while this node takes part.
@@ -40,6 +44,7 @@ type Hooks struct {
 	Unheld  func(tag uint64, sole bool)                 // and it found no session here
 	Idle    func()                                      // no further message has come yet
 	Account func(origin string) []byte                  // JSON of the Ledger of an origin; empty is all
+	Asked   func(question []byte) (answer []byte)       // what another node asked with AskAll; on one goroutine
 	Stage   router.Stage                                // what messages pass before Deliver
 	Keeper  router.Keeper                               // of ids that nobody holds any more; nil: there is none
 }
@@ -95,7 +100,7 @@ func (s *Server) join() error {
 		s.router = s.local
 		return nil
 	}
-	c, err := s.cfg.Join(Hooks{Deliver: s.post, Offline: s.offline, Arrived: s.arrived, Unheld: s.unheld, Idle: s.engine.Flush, Account: s.account,
+	c, err := s.cfg.Join(Hooks{Deliver: s.post, Offline: s.offline, Arrived: s.arrived, Unheld: s.unheld, Idle: s.engine.Flush, Account: s.account, Asked: s.asked,
 		Stage: s.history, Keeper: s.history})
 	if err != nil {
 		return err

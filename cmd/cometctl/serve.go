@@ -35,6 +35,7 @@ publishers hand to the admin listener:
 
   POST /send/{id}            the body is the message
   POST /send                 a stream of id<TAB>message lines, or NDJSON {"id":...,"msg":...}
+  GET  /who/{id}             the sessions of an id; DELETE ends them
   GET  /stats /metrics /healthz /readyz /debug/pprof/
   POST /gc                   collect garbage and give memory back to the system
 

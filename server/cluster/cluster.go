@@ -73,7 +73,7 @@ const (
 	DefaultPending = 16384                 // messages; 128 KiB for the channel, at 100,000 messages/s a sixth of a second
 	DefaultGather  = 20 * time.Millisecond // several times a round trip between machines of one place
 	DefaultConfirm = 2 * time.Second
-	DefaultAnswers = 500 * time.Millisecond
+	DefaultAnswers = 400 * time.Millisecond
 )
 
 // Config says how a Router works. A zero field means its default.

@@ -211,3 +211,29 @@ func TestFrontDrains(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// Sessions in other processes are seen by the parent, and end by its word.
+func TestFrontWho(t *testing.T) {
+	const sessions = 20
+	n := startFront(t, 3)
+	var read atomic.Int64
+	for range sessions {
+		reader(t, n.Comet().String(), "7", &read)
+	}
+	reader(t, n.Comet().String(), "8", &read)
+	w := askWho(t, n, "GET", "7")
+	listed := 0
+	for _, row := range w.Nodes {
+		listed += len(row.List)
+	}
+	if w.Sessions != sessions || listed != sessions || len(w.Nodes) != 4 || w.Nodes[0].Node != n.Name() || w.Nodes[3].Node != WorkerName(n.Name(), 2) {
+		t.Errorf("%+v", w)
+	}
+	if w := askWho(t, n, "DELETE", "7"); w.Sessions != sessions || w.Ended == nil || *w.Ended != sessions {
+		t.Errorf("%+v", w)
+	}
+	brokertest.Until(t, "they have ended", func() bool { return n.Stats().Conns.Open == 1 })
+	if w := askWho(t, n, "GET", "8"); w.Sessions != 1 {
+		t.Errorf("of the other id: %+v", w)
+	}
+}
