@@ -87,6 +87,10 @@ func (f *front) respond(l netloop.Loop, c netloop.Conn, cl *client, rest []byte)
 	case do == doNotImplemented:
 		f.answer(l, c, causeBadRequest, 501, "This method is not implemented here.\n")
 	default:
+		if file, ok := f.s.files[string(fl.req.Path)]; ok && string(fl.req.Method) != "POST" {
+			f.file(l, c, file)
+			return
+		}
 		f.answer(l, c, causeNotFound, 404, "Not found. A stream is at /test/{id}.\n")
 	}
 }

@@ -34,7 +34,7 @@ var requests = []struct {
 	{"CONNECT localhost:80 HTTP/1.1", 501, "not implemented"},
 	{"get /test/1 HTTP/1.1", 501, "not implemented"},
 	{"BREW /pot HTTP/1.0", 501, "not implemented"},
-	{"GET / HTTP/1.1", 404, "/test/{id}"},
+	{"GET / HTTP/1.1", 200, "comet.js"},
 	{"GET /nope HTTP/1.1", 404, "/test/{id}"},
 	{"GET /test HTTP/1.1", 404, "/test/{id}"},
 	{"GET /Test/1 HTTP/1.1", 404, "/test/{id}"},

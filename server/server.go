@@ -32,6 +32,7 @@ import (
 	"cometctl/internal/netloop"
 	"cometctl/server/history"
 	"cometctl/server/router"
+	"cometctl/server/ui"
 )
 
 // SlowPolicy says what happens to a message for a subscriber whose pending output is at its bound.
@@ -121,6 +122,7 @@ type Server struct {
 	most     int64        // descriptors that connections may hold, beside adminPlaces
 	loops    []*frontLoop // by loop; each belongs to its loop's turn
 	meters   []*netloop.Meter
+	files    map[string]ui.File // the page at /, by path
 	comet    netip.AddrPort
 	admin    net.Addr
 	http     *http.Server
@@ -184,6 +186,7 @@ func (s *Server) start() (err error) {
 			}
 		}()
 	}
+	s.files = ui.Files(s.adminForPage())
 	front := &front{s: s}
 	s.engine, err = netloop.New(netloop.Config{Engine: s.cfg.Engine, Loops: s.cfg.Loops, MaxPending: s.cfg.MaxPending,
 		Linger: s.cfg.DrainTimeout, Full: s.full, Meter: s.loopMeter, TLS: s.certs.config(), NotTLS: front.notTLS, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
