@@ -24,6 +24,7 @@ const (
 	causeEnded       cause = "ended"           // the server ended the response in order
 	causeBad         cause = "bad response"    // what came is not HTTP
 	causeNoEvents    cause = "no event stream" // --as sse: the answer is something else
+	causeNoWebSocket cause = "no websocket"    // ws://: the answer is a 101 to something else
 	causeUnreachable cause = "unreachable"     // no route
 	causeDescriptors cause = "no descriptors"  // this process or system has none left
 	causePorts       cause = "no ports"        // the source address has none left
@@ -33,6 +34,9 @@ const (
 
 // statusCause is the cause of a response that is not the one that was asked for.
 func statusCause(status int) cause { return cause("status " + strconv.Itoa(status)) }
+
+// closeCause is the cause of a WebSocket that its server has closed with a code (RFC 6455 section 7.4).
+func closeCause(code int64) cause { return cause("close " + strconv.FormatInt(code, 10)) }
 
 // errStopped is what flood closes its connections with at the end of the run. It counts nowhere.
 var errStopped = errors.New("flood: the run is over")

@@ -34,6 +34,7 @@ const (
 	dialectStream dialect = iota
 	dialectSSE
 	dialectPoll
+	dialectWebSocket // ws://
 )
 
 func (as As) dialect() dialect {
@@ -46,6 +47,14 @@ func (as As) dialect() dialect {
 	return dialectStream
 }
 
+// scheme is how a URL of the dialect begins.
+func (d dialect) scheme() string {
+	if d == dialectWebSocket {
+		return "ws://"
+	}
+	return "http://"
+}
+
 // accept is the Accept field of a request, where -H says nothing else.
 func (d dialect) accept() string {
 	if d == dialectSSE {
@@ -54,9 +63,11 @@ func (d dialect) accept() string {
 	return "*/*"
 }
 
-// check refuses the head of a good response that does not speak the dialect.
+// check refuses the head of a response that is none of the dialect's. A WebSocket's 101 is not its business.
 func (d dialect) check(r *wire.Response) error {
 	switch {
+	case d == dialectWebSocket:
+		return statusCause(r.Status) // it is no 101
 	case r.Status == 204 && d == dialectPoll:
 		return nil
 	case r.Status != 200:

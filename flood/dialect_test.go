@@ -206,3 +206,16 @@ func TestPollsOfNetHTTP(t *testing.T) {
 		}
 	}
 }
+
+// One host may speak HTTP and WebSocket; what is asked of each goes by its own URL, whatever --as says of the others.
+func TestSchemes(t *testing.T) {
+	targets, err := LoadTargets([]string{"http://127.0.0.1:8000/poll/1", "ws://127.0.0.1:8000/ws/{1..2}", "ws://127.0.0.1:8000/ws/3"}, nil, Rules{As: AsPoll})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []dialect{dialectPoll, dialectWebSocket, dialectWebSocket, dialectWebSocket} {
+		if got := targets.dialect(i); got != want || strings.Contains(string(targets.AppendRequest(nil, i)), "Upgrade: websocket") != (want == dialectWebSocket) {
+			t.Errorf("target %d: %d and %q", i, got, targets.AppendRequest(nil, i))
+		}
+	}
+}

@@ -24,7 +24,6 @@ type fakeLoop struct {
 func (f *fakeLoop) Index() int                       { return 0 }
 func (f *fakeLoop) Pending(netloop.Conn) int         { return 0 }
 func (f *fakeLoop) Now() time.Duration               { return 0 }
-func (f *fakeLoop) End(netloop.Conn, []byte)         { panic("flood ends nothing gently") }
 func (f *fakeLoop) Peer(netloop.Conn) netip.AddrPort { panic("flood knows whom it dials") }
 
 func (f *fakeLoop) Dial(_, from netip.AddrPort) (netloop.Conn, error) {
@@ -41,6 +40,12 @@ func (f *fakeLoop) Dial(_, from netip.AddrPort) (netloop.Conn, error) {
 func (f *fakeLoop) Write(c netloop.Conn, b []byte, _ uint32) bool {
 	f.written[c.Slot()-1] += string(b)
 	return true
+}
+
+// End sends last; the peer closes at once.
+func (f *fakeLoop) End(c netloop.Conn, last []byte) {
+	f.Write(c, last, 0)
+	f.Close(c, io.EOF)
 }
 
 func (f *fakeLoop) SetDeadline(c netloop.Conn, d time.Duration) { f.deadlines[c.Slot()-1] = d }

@@ -14,6 +14,7 @@ type Header struct {
 	host          string // "" is each target's own
 	text          string // the lines of -H but Host's
 	agent, accept bool   // text has this field
+	protocols     string // what text says by Sec-WebSocket-Protocol
 }
 
 // Errors of a field. Each reads on from the field itself.
@@ -45,6 +46,8 @@ func ParseHeader(fields []string) (Header, error) {
 			h.agent = true
 		case "accept":
 			h.accept = true
+		case "sec-websocket-protocol":
+			h.protocols = strings.TrimPrefix(h.protocols+", "+value, ", ")
 		}
 		h.text += name + ": " + value + "\r\n"
 	}

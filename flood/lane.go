@@ -7,6 +7,7 @@ import (
 	"cometctl/internal/netloop"
 	"cometctl/internal/slab"
 	"cometctl/internal/timing"
+	"cometctl/internal/wire"
 )
 
 // record is what a lane knows about one connection. It holds no pointer; the collector never looks at a million of them.
@@ -46,6 +47,7 @@ type lane struct {
 	tracker tracker
 	parking parking
 	tally   *Tally
+	keys    keys
 	request []byte // scratch
 }
 
@@ -65,7 +67,9 @@ type plan struct {
 }
 
 func newLane(p *plan, index int) *lane {
-	return &lane{plan: p, next: index, tally: NewTally(p.byDue)}
+	a := &lane{plan: p, next: index, tally: NewTally(p.byDue), keys: newKeys()}
+	a.heads.frames.protocols = p.targets.protocols
+	return a
 }
 
 // maxRefusals bounds the dials of a turn that fail at once, so that a million of them do not make one endless turn.
@@ -150,7 +154,13 @@ func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 	now := a.plan.clock()
 	a.tally.connect.Record(time.Duration(now - r.since))
 	r.since, r.stage = now, stageWaiting
-	a.request = a.plan.targets.AppendRequest(a.request[:0], int(r.target))
+	var key nonce
+	if r.stream.dialect == dialectWebSocket {
+		key = a.keys.nonce()
+		r.stream.kept = a.heads.frames.nonces.Alloc()
+		*a.heads.frames.nonces.At(r.stream.kept) = key
+	}
+	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), mark{}, key)
 	l.Write(c, a.request, 0)
 	if r.stream.dialect == dialectPoll {
 		a.accept(l, c, r, now)
@@ -160,7 +170,7 @@ func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 // poll asks for what came since the answer that has ended.
 func (a *lane) poll(l netloop.Loop, c netloop.Conn, r *record) {
 	r.stream.again()
-	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), a.heads.marks.at(r.stream.mark))
+	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), a.heads.marks.at(r.stream.kept), nonce{})
 	l.Write(c, a.request, 0)
 }
 
@@ -187,6 +197,14 @@ func (a *lane) readable(l netloop.Loop, c netloop.Conn, b []byte) {
 			return
 		case ev == eventData:
 			a.body(r, data, now)
+		case ev == eventMessage:
+			a.tally.chunks++
+			a.body(r, data, now)
+		case ev == eventPing:
+			l.Write(c, wire.AppendMaskedFrame(a.request[:0], wire.OpPong, data, a.keys.mask()), 0)
+		case ev == eventClose: // the server ends the connection when it has seen the same (RFC 6455 section 7.1.1)
+			l.End(c, wire.AppendMaskedFrame(a.request[:0], wire.OpClose, data, a.keys.mask()))
+			return
 		case ev == eventHead && r.stage != stageOpen:
 			a.accept(l, c, r, now)
 		case ev == eventEnd:
@@ -253,7 +271,7 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 	why := causeOf(err)
 	switch r.stage {
 	case stageOpen:
-		if why == causeEOF {
+		if why == causeEOF || r.stream.phase == phaseEnd { // there, how the connection ends behind it is of no interest
 			why = r.stream.closed()
 		}
 		if !a.stopping {
@@ -271,7 +289,7 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 		r.since = 0 // it was not open
 	}
 	a.heads.forget(&r.stream.part)
-	a.heads.marks.forget(&r.stream.mark)
+	a.heads.forgetKept(&r.stream)
 	a.stamps.forget(&r.tail)
 	if a.plan.reconnect > 0 && !a.stopping {
 		a.park(r.past, r.target, r.first, r.since)
@@ -284,10 +302,15 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 	}
 }
 
-// stop ends all connections. What was counted until now is the result.
+// stop ends all connections, those that speak WebSocket with a frame that says so. What was counted until now is the result.
 func (a *lane) stop(l netloop.Loop) {
 	a.stopping = true
 	l.Conns(func(c netloop.Conn) bool {
+		if a.recs.At(c.Slot()).stream.phase == phaseFrames {
+			payload := wire.AppendClosePayload(a.heads.control[:0], wire.CloseGoingAway, "")
+			l.End(c, wire.AppendMaskedFrame(a.request[:0], wire.OpClose, payload, a.keys.mask()))
+			return true
+		}
 		l.Close(c, errStopped)
 		return true
 	})

@@ -84,7 +84,7 @@ func TestTurnsOfAll(t *testing.T) {
 // A share's text makes its targets again, in however many pieces.
 func TestAppendText(t *testing.T) {
 	in := "http://127.0.0.1:8000/a\nhttp://localhost:1/b?c=d\nhttp://127.0.0.1:2/{0098..103}x\nhttp://[::1]/{5..5}\nhttp://127.0.0.1?q\n" +
-		"http://127.0.0.1:3/{1..1000}\nhttp://127.0.0.1:3/{9..12}\nhttp://127.0.0.1/end\n"
+		"http://127.0.0.1:3/{1..1000}\nws://127.0.0.1:3/{9..12}\nWS://127.0.0.1:8000/end\n"
 	all, err := LoadTargets([]string{"-"}, strings.NewReader(in), Rules{})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,8 @@
 package flood
 
 import (
+	"errors"
+
 	"cometctl/internal/slab"
 	"cometctl/internal/wire"
 )
@@ -10,9 +12,9 @@ import (
 // It holds no pointer, and the zero stream is ready for the first byte of an endless response.
 type stream struct {
 	head    wire.HeadScanner
-	mark    slab.Slot // poll: where the next request goes on, see marks; 0 is nowhere yet
+	kept    slab.Slot // poll: of marks, where the next request goes on; WebSocket: of nonces, then of cut frames; 0 is none
 	chunk   wire.ChunkDecoder
-	left    int64  // identity coding: bytes that are still to come; untilClose: as many as there are
+	left    int64  // identity coding: bytes that are still to come; untilClose: as many as there are; WebSocket: code of the server's close
 	part    uint32 // the head that was cut, see heads; 0 is none
 	phase   phase
 	dialect dialect
@@ -27,6 +29,7 @@ const (
 	phaseHead    phase = iota
 	phaseChunked       // RFC 9112 section 7.1
 	phasePlain         // RFC 9112 section 6.3: a length, or until the connection closes
+	phaseFrames        // RFC 6455 section 5
 	phaseEnd
 )
 
@@ -34,10 +37,13 @@ const (
 type event uint8
 
 const (
-	eventMore event = iota // nothing whole yet: all was consumed
-	eventHead              // the head of a good response ended here
-	eventData              // a piece of the body
-	eventEnd               // the body ended in order
+	eventMore    event = iota // nothing whole yet: all was consumed
+	eventHead                 // the head of a good response ended here
+	eventData                 // a piece of the body, or of a WebSocket's message
+	eventMessage              // a piece that a WebSocket's message ends with
+	eventPing                 // a WebSocket's; data is to come back in a pong, and lent until the next call
+	eventClose                // the last frame of a WebSocket; data is its payload, lent likewise
+	eventEnd                  // the body ended in order
 )
 
 // next consumes n bytes of b and says what they were; data is a piece of the body, a slice of b. Call it again with b[n:]
@@ -48,6 +54,8 @@ func (s *stream) next(b []byte, h *heads) (data []byte, n int, ev event, err err
 		return s.readHead(b, h)
 	case phaseChunked:
 		return s.readChunk(b)
+	case phaseFrames:
+		return s.readFrame(b, h)
 	case phasePlain:
 		if s.left == 0 {
 			s.phase = phaseEnd
@@ -101,19 +109,22 @@ func (s *stream) readHead(b []byte, h *heads) (data []byte, n int, ev event, err
 		head = h.buffers[s.part-1]
 	}
 	var r wire.Response
-	if err = wire.ParseResponse(head, wire.Limits{}, &r); err == nil && s.dialect == dialectPoll && r.Status/100 == 2 {
-		err = h.marks.note(&s.mark, &r) // here, because the head's bytes may be gone behind forget
+	err = wire.ParseResponse(head, wire.Limits{}, &r)
+	interim := r.Status/100 == 1 && r.Status != 101 // RFC 9110 section 15.2: the next head counts
+	if err == nil && !interim {
+		err = s.judge(&r, h) // before its bytes are gone
 	}
-	refused := s.dialect.check(&r) // likewise
 	h.forget(&s.part)
 	switch {
+	case errors.As(err, new(cause)):
+		return nil, n, eventMore, err
 	case err != nil:
 		return nil, n, eventMore, causeBad
-	case r.Status >= 100 && r.Status < 200 && r.Status != 101: // an interim response (RFC 9110 section 15.2): the next head counts
+	case interim:
 		s.head = wire.HeadScanner{}
 		return s.skip(b, n, h)
-	case refused != nil:
-		return nil, n, eventMore, refused
+	case r.Status == 101:
+		s.phase = phaseFrames
 	case r.Chunked:
 		s.phase = phaseChunked
 	default:
@@ -123,6 +134,26 @@ func (s *stream) readHead(b []byte, h *heads) (data []byte, n int, ev event, err
 	return nil, n, eventHead, nil
 }
 
+// judge tells whether r is a good answer in the stream's dialect, and takes from it what is needed after it.
+func (s *stream) judge(r *wire.Response, h *heads) error {
+	if s.dialect == dialectWebSocket && r.Status == 101 {
+		nonce := h.frames.nonces.At(s.kept)
+		err := wire.CheckUpgraded(r, *nonce, h.frames.protocols)
+		h.forgetKept(s)
+		if err != nil {
+			return causeNoWebSocket
+		}
+		return nil
+	}
+	if err := s.dialect.check(r); err != nil {
+		return err
+	}
+	if s.dialect == dialectPoll {
+		return h.marks.note(&s.kept, r)
+	}
+	return nil
+}
+
 // skip reads on behind an interim response.
 func (s *stream) skip(b []byte, n int, h *heads) ([]byte, int, event, error) {
 	data, m, ev, err := s.readHead(b[n:], h)
@@ -130,10 +161,13 @@ func (s *stream) skip(b []byte, n int, h *heads) ([]byte, int, event, error) {
 }
 
 // again makes s ready for the answer to the next poll.
-func (s *stream) again() { *s = stream{dialect: s.dialect, mark: s.mark} }
+func (s *stream) again() { *s = stream{dialect: s.dialect, kept: s.kept} }
 
 // closed says what the end of the connection means for a response that was being read: its proper end, or a cut.
 func (s *stream) closed() cause {
+	if s.phase == phaseEnd && s.dialect == dialectWebSocket && s.left != wire.CloseNoCode {
+		return closeCause(s.left)
+	}
 	if s.phase == phaseEnd || s.phase == phasePlain && s.left == untilClose {
 		return causeEnded
 	}
@@ -146,6 +180,21 @@ type heads struct {
 	buffers [][]byte
 	free    []uint32
 	marks   marks
+	frames  frames
+	control [125]byte // scratch: payload of a control frame
+}
+
+// forgetKept gives back what is kept for s beside its record.
+func (h *heads) forgetKept(s *stream) {
+	switch {
+	case s.dialect == dialectPoll:
+		h.marks.forget(&s.kept)
+	case s.kept != 0 && s.phase == phaseHead:
+		h.frames.nonces.Free(s.kept)
+		s.kept = 0
+	default:
+		h.frames.forget(&s.kept)
+	}
 }
 
 // keep appends b to the buffer with number part, or to a new one where part is 0, and returns the number.

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"cometctl/internal/wire"
 )
 
 // Bounds of what LoadTargets accepts.
@@ -39,9 +41,11 @@ type Targets struct {
 	arena []byte // paths of single URLs, one behind the other
 	lines []line // where they stand in the arena
 	n     int
+
+	protocols string // the subprotocols that ws:// targets ask for
 }
 
-// host is what the targets of one "name:port" share.
+// host is what the targets of one scheme and "name:port" share.
 type host struct {
 	name string // "name:port" or "name", as the URL has it
 	addr netip.AddrPort
@@ -112,15 +116,22 @@ func (t *Targets) Len() int { return t.n }
 func (t *Targets) Addr(i int) netip.AddrPort { return t.hosts[t.host(t.part(i), i)].addr }
 
 // AppendRequest appends the request that target i begins with: GET its path.
-func (t *Targets) AppendRequest(dst []byte, i int) []byte { return t.appendRequest(dst, i, mark{}) }
+func (t *Targets) AppendRequest(dst []byte, i int) []byte {
+	return t.appendRequest(dst, i, mark{}, nonce{})
+}
 
-// appendRequest appends a request of target i: GET its path, from the mark on if there is one.
-func (t *Targets) appendRequest(dst []byte, i int, from mark) []byte {
+// appendRequest appends a request of target i: GET its path, from the mark on if there is one. key is for a WebSocket.
+func (t *Targets) appendRequest(dst []byte, i int, from mark, key nonce) []byte {
 	p := t.part(i)
-	rest := t.hosts[t.host(p, i)].rest
+	h := &t.hosts[t.host(p, i)]
+	rest := h.rest
 	dst = append(dst, "GET "...)
 	path := len(dst)
 	dst = t.appendPath(dst, p, i)
+	if h.dialect == dialectWebSocket {
+		dst = append(dst, rest[:len(rest)-len("\r\n")]...)
+		return append(wire.AppendUpgrade(dst, key, ""), "\r\n"...) // the subprotocols of -H are in rest
+	}
 	text := from.text[:from.n]
 	switch from.kind {
 	case markSince:
@@ -171,7 +182,8 @@ func (t *Targets) AppendText(dst []byte, from, to, limit int) (text []byte, next
 	for next = from; next < to; {
 		p := t.part(next)
 		i := next
-		dst = append(append(dst, "http://"...), t.hosts[t.host(p, i)].name...)
+		h := &t.hosts[t.host(p, i)]
+		dst = append(append(dst, h.dialect.scheme()...), h.name...)
 		if p.template {
 			next = to
 			if k := sort.Search(len(t.parts), func(k int) bool { return t.parts[k].first > i }); k < len(t.parts) {
@@ -213,11 +225,11 @@ type loader struct {
 	rules Rules
 	most  int // targets
 	t     *Targets
-	hosts map[string]uint32 // "name:port" to its place in t.hosts
+	hosts [2]map[string]uint32 // "name:port" to its place in t.hosts: http, ws
 }
 
 func newLoader(rules Rules) *loader {
-	return &loader{rules: rules, most: maxTargets, hosts: map[string]uint32{}, t: &Targets{}}
+	return &loader{rules: rules, most: maxTargets, hosts: [2]map[string]uint32{{}, {}}, t: &Targets{protocols: rules.Header.protocols}}
 }
 
 func (l *loader) done() *Targets {
@@ -283,7 +295,7 @@ func (l *loader) add(url []byte) error {
 	if err != nil {
 		return err
 	}
-	h, err := l.host(u.authority)
+	h, err := l.host(u.authority, u.websocket)
 	if err != nil {
 		return err
 	}
@@ -310,8 +322,12 @@ func (l *loader) add(url []byte) error {
 }
 
 // host returns the place of an authority in t.hosts; each is parsed, judged and resolved once.
-func (l *loader) host(authority []byte) (uint32, error) {
-	if h, ok := l.hosts[string(authority)]; ok {
+func (l *loader) host(authority []byte, websocket bool) (uint32, error) {
+	hosts, d := l.hosts[0], l.rules.As.dialect()
+	if websocket {
+		hosts, d = l.hosts[1], dialectWebSocket
+	}
+	if h, ok := hosts[string(authority)]; ok {
 		return h, nil
 	}
 	name := string(authority)
@@ -320,9 +336,8 @@ func (l *loader) host(authority []byte) (uint32, error) {
 		return 0, err
 	}
 	h := uint32(len(l.t.hosts))
-	d := l.rules.As.dialect()
 	l.t.hosts = append(l.t.hosts, host{name: name, addr: addr, rest: " HTTP/1.1\r\n" + l.rules.Header.lines(name, d), dialect: d})
-	l.hosts[name] = h
+	hosts[name] = h
 	return h, nil
 }
 

@@ -93,6 +93,9 @@ func TestTargetErrors(t *testing.T) {
 		{"-", good + "not a url\n", `stdin:2: "not a url" is no URL`},
 		{"-", good + "\n#c\nftp://127.0.0.1/\n", `stdin:4: "ftp://127.0.0.1/" is no URL`},
 		{"-", "https://127.0.0.1/\n", `stdin:1: "https://127.0.0.1/" asks for https`},
+		{"-", "wss://127.0.0.1/\n", `stdin:1: "wss://127.0.0.1/" asks for wss`},
+		{"-", "http://ws://127.0.0.1/\n", "is no URL"},
+		{"-", "ws://192.0.2.1/", "is not a loopback address"},
 		{"-", good + "http://192.0.2.1/test/1", `stdin:2: "http://192.0.2.1/test/1" is not a loopback address; sending load to another machine needs --allow-remote`},
 		{"-", "http://example.com/", "example.com, which may be remote"},
 		{"-", "http://[::ffff:192.0.2.1]/", "is not a loopback address"},
@@ -160,7 +163,7 @@ func TestTargetsRemote(t *testing.T) {
 
 // FuzzTargets: what is accepted makes requests that net/http reads back as the URL that net/url reads.
 func FuzzTargets(f *testing.F) {
-	for _, s := range []string{"http://127.0.0.1:8000/test/1\n", "http://127.0.0.1/{01..3}?x\n# c\n\nhttp://[::1]:1/", "http://localhost",
+	for _, s := range []string{"http://127.0.0.1:8000/test/1\n", "http://127.0.0.1/{01..3}?x\n# c\n\nhttp://[::1]:1/", "http://localhost", "ws://127.0.0.1:8000/ws/{1..3}",
 		"http://127.0.0.1/{1..9007199254740991}", "https://127.0.0.1", "http://127.0.0.1/%zz", "http://127.0.0.1\\@x/", "http://127.0.0.0/`"} {
 		f.Add([]byte(s))
 	}

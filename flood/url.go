@@ -13,6 +13,7 @@ import (
 var (
 	errScheme    = errors.New("is no URL; it should look like http://127.0.0.1:8000/test/1")
 	errHTTPS     = errors.New("asks for https, which flood does not speak yet; use http")
+	errWSS       = errors.New("asks for wss, which flood does not speak yet; use ws")
 	errUser      = errors.New("has a user name, which flood does not send; leave out what stands before the @")
 	errFragment  = errors.New("has a fragment (#), which no request carries; leave it out")
 	errCharacter = errors.New("has a character that no URL holds; percent-encode it")
@@ -24,18 +25,20 @@ var (
 // parsedURL is a URL or a template. Its slices point into what was parsed.
 type parsedURL struct {
 	authority      []byte
+	websocket      bool   // ws://
 	prefix, suffix []byte // without a template, prefix is the whole path
 	template       bool
 	from, count    uint64 // template: its numbers; count is 1 otherwise
 	width          uint8  // template: digits of each number at least, with zeros in front
 }
 
-// parseURL takes an http URL (RFC 9110 section 4.2.1) apart, as far as a request needs it: authority, and path with
+// parseURL takes an http URL (RFC 9110 section 4.2.1) or a ws URL (RFC 6455 section 3) apart, as far as a request needs it: authority, and path with
 // query. A range {FROM..TO} in the path makes it a template.
 func parseURL(b []byte) (parsedURL, error) {
 	for _, c := range b {
 		if c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' || c == '\\' {
-			if _, isURL := cutScheme(b, "http://"); !isURL {
+			_, isHTTP := cutScheme(b, "http://")
+			if _, isWS := cutScheme(b, "ws://"); !isHTTP && !isWS {
 				return parsedURL{}, errScheme
 			}
 			return parsedURL{}, errCharacter
@@ -44,14 +47,18 @@ func parseURL(b []byte) (parsedURL, error) {
 	if _, ok := cutScheme(b, "https://"); ok {
 		return parsedURL{}, errHTTPS
 	}
-	rest, ok := cutScheme(b, "http://")
-	if !ok {
+	if _, ok := cutScheme(b, "wss://"); ok {
+		return parsedURL{}, errWSS
+	}
+	rest, isHTTP := cutScheme(b, "http://")
+	rest, isWS := cutScheme(rest, "ws://")
+	if isHTTP == isWS { // neither, or one behind the other
 		return parsedURL{}, errScheme
 	}
 	if bytes.IndexByte(rest, '#') >= 0 {
 		return parsedURL{}, errFragment
 	}
-	u := parsedURL{authority: rest, prefix: []byte("/"), count: 1}
+	u := parsedURL{authority: rest, websocket: isWS, prefix: []byte("/"), count: 1}
 	if i := bytes.IndexAny(rest, "/?"); i >= 0 {
 		u.authority, u.prefix = rest[:i], rest[i:]
 		if rest[i] == '?' {

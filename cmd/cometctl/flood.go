@@ -44,7 +44,8 @@ and lines that begin with # are skipped), from stdin (-), or from a template wit
 range, such as http://127.0.0.1:8000/test/{1..10000}; {00001..10000} gives all numbers
 five digits.
 
-With --as sse, it asks for server-sent events and takes nothing else for an answer. With
+URLs that begin with ws:// are WebSockets: each message counts, pings are answered, and a
+close is given back (closed_by "close 1001"). With --as sse, it asks for server-sent events and takes nothing else for an answer. With
 --as poll, it polls: each answer is followed by the next request on the same connection,
 from where the answer ended (since=, from its Last-Event-ID; or If-Modified-Since, from
 its Last-Modified, as nchan has it), and each message in an answer counts. Who polls is
@@ -96,7 +97,8 @@ interrupted before the ramp or --hold was over.`,
     --nats-listen 10.0.0.2:4222 --nats-user anna --nats-password-file secret
   cometctl flood --join nats://10.0.0.2:4222 --allow-remote --nats-user anna --nats-password-file secret
 
-  # server-sent events, and long poll
+  # WebSocket, server-sent events, and long poll
+  cometctl flood 'ws://127.0.0.1:8000/ws/{1..10000}'
   cometctl flood --as sse 'http://127.0.0.1:8000/events/{1..10000}'
   cometctl flood --as poll 'http://127.0.0.1:8000/poll/{1..10000}?wait=60s'
 
