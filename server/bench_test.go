@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cometctl/server/history"
 )
 
 // BenchmarkRender frames one message: number, escaping, chunk. B/s is that of messages.
@@ -36,12 +38,14 @@ func BenchmarkSendStream(b *testing.B) {
 	for _, c := range []struct {
 		name, form string
 		parse      lineParser
+		kept       int
 	}{
-		{"tsv", "%d\t%s\n", parseTSV},
-		{"ndjson", `{"id":"%d","msg":"%s"}` + "\n", parseJSON},
+		{"tsv", "%d\t%s\n", parseTSV, 0},
+		{"ndjson", `{"id":"%d","msg":"%s"}` + "\n", parseJSON, 0},
+		{"tsv-history", "%d\t%s\n", parseTSV, 100},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			s := start(b, Config{MaxPending: 1 << 30})
+			s := start(b, Config{MaxPending: 1 << 30, History: history.Config{Messages: c.kept}})
 			var lines bytes.Buffer
 			for i := range ids {
 				go io.Copy(io.Discard, dial(b, s).stream(fmt.Sprint(i)))

@@ -74,12 +74,14 @@ func TestHistoryUnderPressure(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				if !busy {
-					s.router.Logout(nowhere)
-					if resumed.Add(1); done.Load() {
-						resumes.Done()
-						return
-					}
+				if busy {
+					s.history.OnFree(id, func() { s.engine.Do(loop, again) })
+					return
+				}
+				s.router.Logout(nowhere)
+				if resumed.Add(1); done.Load() {
+					resumes.Done()
+					return
 				}
 				go s.engine.Do(loop, again)
 			}

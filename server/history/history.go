@@ -70,6 +70,7 @@ const (
 type shard struct {
 	mu     sync.Mutex
 	wanted atomic.Bool // a loop found it taken
+	queue  queue       // those who are told when it is free
 	index  slab.Index
 	staged []byte // the message that its publisher has in hand; also room for one that is read
 	_      [64]byte
@@ -174,6 +175,7 @@ func (s *Store) Leave(ticket uint32) {
 		sh.staged = nil
 	}
 	sh.mu.Unlock()
+	sh.queue.call()
 }
 
 // Has tells whether id has a record: its numbers live, and who holds one of them may come back. It may wait for a publisher.

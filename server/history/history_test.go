@@ -161,7 +161,15 @@ func TestBusy(t *testing.T) {
 	if !busy || err != nil {
 		t.Errorf("busy %v, error %v", busy, err)
 	}
+	calls := 0
+	s.OnFree([]byte("1"), func() { calls++ })
+	if calls != 0 {
+		t.Error("told that it is free when it is not")
+	}
 	s.Leave(ticket)
+	if s.OnFree([]byte("1"), func() { calls += 10 }); calls != 11 {
+		t.Errorf("told %d times", calls)
+	}
 	if _, _, busy, _ = s.TryResume([]byte("1"), 0, true, func() error { return nil }, func(uint64, []byte) {}); busy {
 		t.Error("busy for nobody")
 	}

@@ -3,6 +3,8 @@ package history
 import (
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // patience is how often a publisher lets others go first when a loop wants its shard.
@@ -19,6 +21,46 @@ func (sh *shard) giveWay() {
 	sh.wanted.Store(false) // its connection may have ended meanwhile
 }
 
+// queue is functions to call when a shard is free. It has a lock of its own, a leaf.
+type queue struct {
+	some atomic.Bool
+	mu   sync.Mutex
+	fs   []func()
+}
+
+func (q *queue) add(f func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.fs = append(q.fs, f)
+	q.some.Store(true)
+}
+
+// call calls those in the queue, once each. No lock is held.
+func (q *queue) call() {
+	if !q.some.Load() {
+		return
+	}
+	q.mu.Lock()
+	fs := q.fs
+	q.fs = nil
+	q.some.Store(false)
+	q.mu.Unlock()
+	for _, f := range fs {
+		f()
+	}
+}
+
+// OnFree calls f when it is worth while to try TryResume for id again: soon, once, on another goroutine or on the caller's, which may be within
+// its turn. f should post to a loop (Engine.Do).
+func (s *Store) OnFree(id []byte, f func()) {
+	sh := &s.shards[s.hash(id)%shards]
+	sh.queue.add(f)
+	if sh.mu.TryLock() { // who held it may have left before f was in the queue
+		sh.mu.Unlock()
+		sh.queue.call()
+	}
+}
+
 // TryResume logs a session in to id and tells what its client has missed, with no message between the two and none told twice: what is
 // published before join is told by f, what is published later goes to the session. join is called with the shard locked and is the router's
 // Login; where it fails, nothing is told, and err is its error.
@@ -31,7 +73,8 @@ func (sh *shard) giveWay() {
 // in part. A number that is none of this record's, from the future for one, is such a gap before all that is kept. whole tells that there was
 // no gap. at is the number of the last message before the login, a position to come back with; it is never 0.
 //
-// busy says that nothing has happened, because a publisher holds the shard and may wait for the caller's loop: try again in a later turn.
+// busy says that nothing has happened, because a publisher holds the shard and may wait for the caller's loop: try again in a later turn, when
+// OnFree says so.
 func (s *Store) TryResume(id []byte, since uint64, known bool, join func() error, f func(n uint64, msg []byte)) (at uint64, whole, busy bool, err error) {
 	hash := s.hash(id)
 	sh := &s.shards[hash%shards]

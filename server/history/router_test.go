@@ -153,16 +153,26 @@ func (c *subscriber) try(r *router.Local, s *history.Store, session router.Sessi
 	return true
 }
 
-// TestWanted has publishers hold one shard all the time. A loop that may only try gets it nevertheless.
+// TestWanted has publishers hold one shard all the time. A loop that may only try, and is told when, gets it nevertheless.
 func TestWanted(t *testing.T) {
 	s := history.New(history.Config{Messages: 1}, passed())
-	r := router.NewLocal(func(router.Session, []byte, uint64) {})
+	var begun sync.WaitGroup
+	r := router.NewLocal(func(router.Session, []byte, uint64) {
+		for range 20 {
+			runtime.Gosched() // as one that waits for a loop
+		}
+	})
 	r.Through(s)
 	id := []byte("1")
+	if err := r.Login(id, 1); err != nil {
+		t.Fatal(err)
+	}
 	var publishers sync.WaitGroup
 	end := make(chan struct{})
 	for range 4 {
+		begun.Add(1)
 		publishers.Go(func() {
+			begun.Done()
 			for {
 				select {
 				case <-end:
@@ -175,17 +185,23 @@ func TestWanted(t *testing.T) {
 			}
 		})
 	}
+	begun.Wait()
+	free := make(chan bool, 1)
+	worst := 0
 	for n := range 200 {
-		for tries := 0; ; tries++ {
-			_, _, busy, _ := s.TryResume(id, 0, false, func() error { return r.Login(id, router.Session(n+1)) }, nil)
+		runtime.Gosched()
+		for tries := 1; ; tries++ {
+			_, _, busy, _ := s.TryResume(id, 0, false, func() error { return r.Login(id, router.Session(n%4+1)) }, nil)
 			if !busy {
+				worst = max(worst, tries)
 				break
 			}
-			if tries > 1_000_000 {
-				t.Fatal("never")
-			}
-			runtime.Gosched()
+			s.OnFree(id, func() { free <- true })
+			<-free
 		}
+	}
+	if worst > 10_000 { // if nobody gave way it would be ten times as many
+		t.Errorf("%d tries for one resume", worst)
 	}
 	close(end)
 	publishers.Wait()
