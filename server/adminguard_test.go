@@ -319,6 +319,22 @@ func TestTimedBody(t *testing.T) {
 	}
 }
 
+// Short reads add up, and are not worth a deadline each.
+func TestTimedBodyInPieces(t *testing.T) {
+	until := time.Now()
+	var set []time.Time
+	w := &deadlines{read: func(at time.Time) { set = append(set, at) }}
+	b := &timedBody{ReadCloser: io.NopCloser(strings.NewReader(strings.Repeat("x", 4*bodyRate))), control: http.NewResponseController(w), until: until}
+	for range 12 {
+		if _, err := b.Read(make([]byte, bodyRate/4)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(set) != 3 || !set[2].Equal(until.Add(3*time.Second)) {
+		t.Errorf("deadlines %v after %v", set, until)
+	}
+}
+
 // deadlines is a ResponseWriter of which only the deadlines of reads are looked at.
 type deadlines struct {
 	http.ResponseWriter

@@ -23,20 +23,22 @@ type adminTimes struct{ body, answer, idle time.Duration }
 // apply makes the deadlines of a request follow what it reads and writes.
 func (t adminTimes) apply(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request) {
 	control := http.NewResponseController(w)
+	now := time.Now()
 	if r.Body != http.NoBody {
-		b := &timedBody{ReadCloser: r.Body, control: control, until: time.Now().Add(t.body)}
+		b := &timedBody{ReadCloser: r.Body, control: control, until: now.Add(t.body)}
 		// Set for who reads nothing, too: net/http reads a part of what it was not asked for.
 		control.SetReadDeadline(b.until)
 		r.Body = b
 	}
-	return &timedWriter{w, control, t.answer}, r
+	return &timedWriter{w, control, t.answer, now}, r // net/http has just set the first deadline, by its WriteTimeout
 }
 
 // timedBody is a request's body that has to come at bodyRate.
 type timedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
-	until   time.Time // when the next byte must have come
+	until   time.Time // when the next byte must have come, without what earned
+	earned  int       // bytes that have come since until was set
 	endless bool
 }
 
@@ -47,9 +49,12 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	case b.endless:
 	case err == io.EOF:
 		b.control.SetReadDeadline(time.Time{}) // from here on net/http reads to see whether the client ends
-	case n > 0:
-		b.until = b.until.Add(time.Duration(n) * time.Second / bodyRate)
-		b.control.SetReadDeadline(b.until)
+	default:
+		if b.earned += n; b.earned >= bodyRate { // not for each read: a deadline costs more than a short message
+			b.until = b.until.Add(time.Duration(b.earned) * time.Second / bodyRate)
+			b.earned = 0
+			b.control.SetReadDeadline(b.until)
+		}
 	}
 	return n, err
 }
@@ -68,18 +73,27 @@ type timedWriter struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	patience time.Duration
+	set      time.Time // when the deadline was set to patience from then
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *timedWriter) WriteHeader(status int) {
-	w.control.SetWriteDeadline(time.Now().Add(w.patience))
+	w.extend()
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements io.Writer.
 func (w *timedWriter) Write(p []byte) (int, error) {
-	w.control.SetWriteDeadline(time.Now().Add(w.patience))
+	w.extend()
 	return w.ResponseWriter.Write(p)
+}
+
+// extend sets the deadline anew, unless nearly all of it is left.
+func (w *timedWriter) extend() {
+	if now := time.Now(); now.Sub(w.set) > w.patience/8 {
+		w.set = now
+		w.control.SetWriteDeadline(now.Add(w.patience))
+	}
 }
 
 // Unwrap is what http.ResponseController looks for.
