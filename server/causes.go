@@ -36,6 +36,28 @@ const (
 var causeNames = [causes]string{"peer", "answered", "timeout_head", "timeout_idle", "slow", "drained", "bad_request", "pipelined", "not_found",
 	"full", "full_ip", "full_id", "rate", "handshakes", "tls", "kicked", "protocol", "error"}
 
+// complaints are what the log says of an end that somebody should know of. Each is a kind of its own for who limits the log.
+var complaints = [causes]string{
+	causeSlow:       "a subscriber was too slow, and its connection was ended",
+	causeFull:       "a client was refused: as many connections are open as may be (--max-conns)",
+	causeFullIP:     "a client was refused: as many connections are open from its address as may be (--max-conns-per-ip)",
+	causeFullID:     "a client was refused: its id has as many sessions as it may have (--max-conns-per-id)",
+	causeRate:       "a client was refused: too many came within a second (--accept-rate)",
+	causeHandshakes: "a client was refused: too many are open that have not asked for anything (--max-handshakes)",
+	causeTLS:        "a TLS handshake has failed",
+}
+
+// complain logs an end that somebody should know of.
+func (f *front) complain(why cause, err error) {
+	switch {
+	case complaints[why] == "":
+	case why == causeTLS && err != nil:
+		f.s.cfg.Log.Warn(complaints[why], "reason", err)
+	default:
+		f.s.cfg.Log.Warn(complaints[why])
+	}
+}
+
 // String is the cause's name.
 func (w cause) String() string { return causeNames[w] }
 

@@ -19,7 +19,7 @@ type client struct {
 	cause   cause   // of its end, once that is decided
 }
 
-// phase is where a connection is. It is changed by front.become only.
+// phase is where a connection is. It is changed by front.become only, as its dialect is by front.speak.
 type phase uint8
 
 const (
@@ -28,6 +28,7 @@ const (
 	phaseBody                // the body of a request is read and dropped
 	phaseStream              // logged in, for messages until it ends
 	phaseEnd                 // has its last answer, and is about to end
+	phases
 )
 
 // dialect is how messages are written to a session.
@@ -39,7 +40,7 @@ const (
 	dialects
 )
 
-// dialectNames are the dialects as GET /who tells them.
+// dialectNames are the dialects as /who, /stats and /metrics have them. What has one name is counted together.
 var dialectNames = [dialects]string{"none", "html"}
 
 // String is the dialect's name.
@@ -92,6 +93,7 @@ type counts struct {
 	sessions [dialects]atomic.Int64 // logged in now
 	refused  [causes]atomic.Int64   // requests and connections that were answered with a status of 400 or more, or not at all
 	closed   [causes]atomic.Int64   // connections that have ended
+	by       census                 // connections now
 	times    times                  // how long things took
 }
 
@@ -99,7 +101,8 @@ type counts struct {
 func (c *counts) stats() ConnStats {
 	return ConnStats{Open: c.open.Load(), Accepted: c.accepted.Load(), Streams: c.logins.Load(), Refused: c.refused[causeFull].Load(),
 		Bad: c.refused[causeBadRequest].Load(), NotFound: c.refused[causeNotFound].Load(), Timeout: c.refused[causeHeadTimeout].Load(),
-		Slow: c.closed[causeSlow].Load(), TLS: c.closed[causeTLS].Load()}
+		Slow: c.closed[causeSlow].Load(), TLS: c.closed[causeTLS].Load(),
+		By: c.by.look(), RefusedBy: lookAll(&c.refused), ClosedBy: lookAll(&c.closed)}
 }
 
 func (f *front) ready(loops int) {
@@ -109,9 +112,6 @@ func (f *front) ready(loops int) {
 }
 
 func (f *front) loop(l netloop.Loop) *frontLoop { return f.s.loops[l.Index()] }
-
-// become puts a client into another phase.
-func (f *front) become(cl *client, p phase) { cl.phase = p }
 
 // forget drops what the connection at slot owned beside its records.
 func (fl *frontLoop) forget(slot uint32) { delete(fl.partials, slot) }

@@ -35,7 +35,7 @@ func (k *kin) Account(origin string) (l Ledger) {
 
 func (k *kin) Report(st *Stats) {
 	for i := range 2 {
-		st.Workers = append(st.Workers, WorkerStats{Index: i, State: "running", Restarts: i, Conns: ConnStats{Open: 3, Max: 10}, Ledger: Ledger{Received: 4, Delivered: 4}})
+		st.Workers = append(st.Workers, WorkerStats{Index: i, State: "running", Restarts: i, Conns: ConnStats{Open: 3, Max: 10, By: Census{dialectHTML: {phaseStream: 3}}}, Ledger: Ledger{Received: 4, Delivered: 4}})
 		st.Conns.Add(st.Workers[i].Conns)
 		st.Ledger.Add(st.Workers[i].Ledger)
 	}
@@ -63,7 +63,7 @@ func TestFamily(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	metrics := admin(t, s, "GET", "/metrics", "", nil).body
-	for _, want := range []string{`cometctl_connections 6`, `cometctl_workers{state="running"} 2`, `cometctl_workers{state="stuck"} 0`,
+	for _, want := range []string{`cometctl_connections{protocol="html",state="stream"} 6`, `cometctl_workers{state="running"} 2`, `cometctl_workers{state="stuck"} 0`,
 		`cometctl_worker_connections{worker="1"} 3`, `cometctl_worker_restarts_total{worker="1"} 1`, `cometctl_workers{state="over"} 0`} {
 		if !strings.Contains(metrics, want+"\n") {
 			t.Errorf("no %s", want)

@@ -93,6 +93,7 @@ func (f *front) Closed(l netloop.Loop, c netloop.Conn, err error) {
 		why = causeOf(err)
 	}
 	f.s.counts.closed[why].Add(1)
+	f.complain(why, err)
 	f.become(cl, phaseNone)
 	*cl = client{}
 	fl.forget(c.Slot())

@@ -130,16 +130,20 @@ func TestMetricsAreFixed(t *testing.T) {
 		b = dial(t, s)
 		b.say("NONSENSE\r\n\r\n")
 		b.rest()
+		b.Close()
 		b = dial(t, s)
 		b.say("GET /te")
 		b.rest()
-		until(t, "one too many was refused", func() bool { dial(t, s); return s.Stats().Conns.Refused > 0 })
+		until(t, "one too many was refused", func() bool {
+			dial(t, s)
+			return s.Stats().Conns.Refused > 0 && s.Stats().Conns.ClosedBy[causeBadRequest] > 0
+		})
 		after := scrapeOf(t, s)
 		if got := after.ours(); !slices.Equal(got, before) {
 			t.Errorf("series became\n%q, were\n%q", got, before)
 		}
 		for _, want := range []string{`cometctl_requests_refused_total{cause="full"}`, `cometctl_requests_refused_total{cause="not_found"}`,
-			`cometctl_requests_refused_total{cause="bad"}`, `cometctl_requests_refused_total{cause="timeout"}`} {
+			`cometctl_requests_refused_total{cause="bad_request"}`, `cometctl_requests_refused_total{cause="timeout_head"}`, `cometctl_connections_closed_total{cause="bad_request"}`} {
 			if after.samples[want] < 1 {
 				t.Errorf("%s is %v", want, after.samples[want])
 			}
@@ -149,55 +153,48 @@ func TestMetricsAreFixed(t *testing.T) {
 
 // statsPaths says where /stats has what a metric has. What is not here is not in both.
 var statsPaths = map[string]string{
-	"cometctl_connections":                               "conns.open",
-	"cometctl_connections_max":                           "conns.max",
-	"cometctl_connections_accepted_total":                "conns.accepted",
-	"cometctl_streams_total":                             "conns.streams",
-	`cometctl_requests_refused_total{cause="full"}`:      "conns.refused",
-	`cometctl_requests_refused_total{cause="bad"}`:       "conns.bad",
-	`cometctl_requests_refused_total{cause="not_found"}`: "conns.not_found",
-	`cometctl_requests_refused_total{cause="timeout"}`:   "conns.timeout",
-	`cometctl_requests_refused_total{cause="tls"}`:       "conns.tls",
-	"cometctl_slow_closed_total":                         "conns.slow",
-	"cometctl_router_sessions":                           "router.sessions",
-	"cometctl_router_ids":                                "router.ids",
-	"cometctl_router_logins":                             "router.logins",
-	"cometctl_pending_bytes":                             "pending_bytes",
-	"cometctl_messages_replayed_total":                   "ledger.replayed",
-	"cometctl_history_ids":                               "history.ids",
-	"cometctl_history_messages":                          "history.messages",
-	"cometctl_history_bytes":                             "history.bytes",
-	"cometctl_history_reserved_bytes":                    "history.reserved",
-	"cometctl_history_max_bytes":                         "history.total",
-	"cometctl_history_evicted_total":                     "history.evicted",
-	"cometctl_history_expired_total":                     "history.expired",
-	"cometctl_history_resumes_total":                     "history.resumed",
-	"cometctl_history_gaps_total":                        "history.gaps",
-	"cometctl_messages_sent_total":                       "ledger.sent",
-	"cometctl_messages_offline_total":                    "ledger.offline",
-	`cometctl_copies_total{outcome="begun"}`:             "ledger.copies",
-	`cometctl_copies_total{outcome="delivered"}`:         "ledger.delivered",
-	`cometctl_copies_total{outcome="dropped"}`:           "ledger.dropped",
-	`cometctl_copies_total{outcome="gone"}`:              "ledger.gone",
-	"cometctl_copies_pending":                            "ledger.pending",
-	"cometctl_received_bytes_total":                      "work.loop.in_bytes",
-	"cometctl_sent_bytes_total":                          "work.loop.out_bytes",
-	"cometctl_loop_turn_events":                          "work.loop.batch",
-	"cometctl_loop_turn_duration_seconds":                "work.loop.turn_s",
-	"cometctl_loop_lag_seconds":                          "work.loop.lag_s",
-	"cometctl_message_write_duration_seconds":            "work.loop.written_s",
-	"cometctl_login_duration_seconds":                    "work.login_s",
-	"cometctl_send_duration_seconds":                     "work.send_s",
-	"cometctl_messages_forwarded":                        "ledger.forwarded",
-	"cometctl_messages_received_total":                   "ledger.received",
-	"cometctl_messages_unpublished_total":                "ledger.unpublished",
-	"cometctl_messages_overrun_total":                    "ledger.overrun",
-	"cometctl_cluster_subscribed_ids":                    "cluster.subscribed",
-	"cometctl_cluster_waiting_logins":                    "cluster.waiting",
-	"cometctl_cluster_outages_total":                     "cluster.outages",
-	"cometctl_cluster_slow_consumers_total":              "cluster.slow_consumers",
-	`cometctl_worker_connections{worker="1"}`:            "workers.1.conns.open",
-	`cometctl_worker_restarts_total{worker="1"}`:         "workers.1.restarts",
+	"cometctl_connections_max":                   "conns.max",
+	"cometctl_connections_accepted_total":        "conns.accepted",
+	"cometctl_streams_total":                     "conns.streams",
+	"cometctl_router_sessions":                   "router.sessions",
+	"cometctl_router_ids":                        "router.ids",
+	"cometctl_router_logins":                     "router.logins",
+	"cometctl_pending_bytes":                     "pending_bytes",
+	"cometctl_messages_replayed_total":           "ledger.replayed",
+	"cometctl_history_ids":                       "history.ids",
+	"cometctl_history_messages":                  "history.messages",
+	"cometctl_history_bytes":                     "history.bytes",
+	"cometctl_history_reserved_bytes":            "history.reserved",
+	"cometctl_history_max_bytes":                 "history.total",
+	"cometctl_history_evicted_total":             "history.evicted",
+	"cometctl_history_expired_total":             "history.expired",
+	"cometctl_history_resumes_total":             "history.resumed",
+	"cometctl_history_gaps_total":                "history.gaps",
+	"cometctl_messages_sent_total":               "ledger.sent",
+	"cometctl_messages_offline_total":            "ledger.offline",
+	`cometctl_copies_total{outcome="begun"}`:     "ledger.copies",
+	`cometctl_copies_total{outcome="delivered"}`: "ledger.delivered",
+	`cometctl_copies_total{outcome="dropped"}`:   "ledger.dropped",
+	`cometctl_copies_total{outcome="gone"}`:      "ledger.gone",
+	"cometctl_copies_pending":                    "ledger.pending",
+	"cometctl_received_bytes_total":              "work.loop.in_bytes",
+	"cometctl_sent_bytes_total":                  "work.loop.out_bytes",
+	"cometctl_loop_turn_events":                  "work.loop.batch",
+	"cometctl_loop_turn_duration_seconds":        "work.loop.turn_s",
+	"cometctl_loop_lag_seconds":                  "work.loop.lag_s",
+	"cometctl_message_write_duration_seconds":    "work.loop.written_s",
+	"cometctl_login_duration_seconds":            "work.login_s",
+	"cometctl_send_duration_seconds":             "work.send_s",
+	"cometctl_messages_forwarded":                "ledger.forwarded",
+	"cometctl_messages_received_total":           "ledger.received",
+	"cometctl_messages_unpublished_total":        "ledger.unpublished",
+	"cometctl_messages_overrun_total":            "ledger.overrun",
+	"cometctl_cluster_subscribed_ids":            "cluster.subscribed",
+	"cometctl_cluster_waiting_logins":            "cluster.waiting",
+	"cometctl_cluster_outages_total":             "cluster.outages",
+	"cometctl_cluster_slow_consumers_total":      "cluster.slow_consumers",
+	`cometctl_worker_connections{worker="1"}`:    "workers.1.conns.open",
+	`cometctl_worker_restarts_total{worker="1"}`: "workers.1.restarts",
 }
 
 // At rest /stats and /metrics say the same, and everything that one has the other has, but for what is said in another way.
@@ -236,6 +233,17 @@ func stats(t *testing.T, s *Server) map[string]float64 {
 		t.Fatal(err)
 	}
 	series := map[string]float64{}
+	conns := doc["conns"].(map[string]any)
+	for dialect, phases := range conns["by"].(map[string]any) {
+		for phase, n := range phases.(map[string]any) {
+			series[fmt.Sprintf("cometctl_connections{protocol=%q,state=%q}", dialect, phase)] = n.(float64)
+		}
+	}
+	for name, key := range map[string]string{"requests_refused": "refused_by", "connections_closed": "closed_by"} {
+		for cause, n := range conns[key].(map[string]any) {
+			series[fmt.Sprintf("cometctl_%s_total{cause=%q}", name, cause)] = n.(float64)
+		}
+	}
 	for name, path := range statsPaths {
 		var at any = doc
 		for _, key := range strings.Split(path, ".") {

@@ -25,22 +25,31 @@ func metricTable(cluster, family bool) []metric {
 
 func connMetrics() []metric {
 	return []metric{
-		gauge("connections", "Connections of the comet listener that are open.", func(st *Stats) int64 { return st.Conns.Open }),
+		{name: "connections", help: "Connections of the comet listener that are open.", labels: []string{"protocol", "state"}, kind: prometheus.GaugeValue,
+			read: func(st *Stats, put func(float64, ...string)) {
+				for dialect, phases := range st.Conns.By.names() {
+					for phase, n := range phases {
+						put(float64(n), dialect, phase)
+					}
+				}
+			}},
 		gauge("connections_max", "The most connections that may be open.", func(st *Stats) int64 { return st.Conns.Max }),
 		counter("connections_accepted_total", "Connections accepted.", func(st *Stats) int64 { return st.Conns.Accepted }),
 		counter("streams_total", "Streams begun.", func(st *Stats) int64 { return st.Conns.Streams }),
-		by(prometheus.CounterValue, "requests_refused_total", "Requests and connections that were refused.", "cause", func(st *Stats, put func(int64, string)) {
-			put(st.Conns.Refused, "full")
-			put(st.Conns.Bad, "bad")
-			put(st.Conns.NotFound, "not_found")
-			put(st.Conns.Timeout, "timeout")
-			put(st.Conns.TLS, "tls")
-		}),
-		counter("slow_closed_total", "Connections ended by the slow policy.", func(st *Stats) int64 { return st.Conns.Slow }),
+		byCause("requests_refused_total", "Requests and connections that were refused.", func(st *Stats) Causes { return st.Conns.RefusedBy }),
+		byCause("connections_closed_total", "Connections that have ended.", func(st *Stats) Causes { return st.Conns.ClosedBy }),
 		gauge("router_sessions", "Sessions logged in.", func(st *Stats) int64 { return st.Router.Sessions }),
 		gauge("router_ids", "Ids that somebody holds.", func(st *Stats) int64 { return st.Router.IDs }),
 		gauge("router_logins", "Pairs of session and id.", func(st *Stats) int64 { return st.Router.Logins }),
 	}
+}
+
+func byCause(name, help string, read func(st *Stats) Causes) metric {
+	return by(prometheus.CounterValue, name, help, "cause", func(st *Stats, put func(int64, string)) {
+		for i, n := range read(st) {
+			put(n, causeNames[i])
+		}
+	})
 }
 
 func messageMetrics() []metric {

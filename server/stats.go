@@ -31,7 +31,7 @@ type Stats struct {
 	OpenFiles int `json:"open_fds,omitempty"`
 }
 
-// ConnStats counts connections of the comet listener. All but Open only grow.
+// ConnStats counts connections of the comet listener. All but Open, Max and By only grow.
 type ConnStats struct {
 	Open     int64 `json:"open"`     // now, whatever they have asked for
 	Max      int64 `json:"max"`      // the most that may be open
@@ -43,6 +43,16 @@ type ConnStats struct {
 	Timeout  int64 `json:"timeout"` // cut off because the request head took too long
 	Slow     int64 `json:"slow"`    // ended by the slow policy
 	TLS      int64 `json:"tls"`     // ended because their TLS handshake failed, or they spoke plain HTTP where TLS was to be spoken
+	// By counts the open ones, RefusedBy what was refused and ClosedBy those that have ended, for whatever cause.
+	By        Census `json:"by"`
+	RefusedBy Causes `json:"refused_by"`
+	ClosedBy  Causes `json:"closed_by"`
+}
+
+// Ended is what c is when the process has ended: nobody is there any more.
+func (c ConnStats) Ended() ConnStats {
+	c.Open, c.Max, c.By = 0, 0, Census{}
+	return c
 }
 
 // Add adds what o counts.
@@ -57,6 +67,9 @@ func (c *ConnStats) Add(o ConnStats) {
 	c.Timeout += o.Timeout
 	c.Slow += o.Slow
 	c.TLS += o.TLS
+	c.By.Add(o.By)
+	c.RefusedBy.Add(o.RefusedBy)
+	c.ClosedBy.Add(o.ClosedBy)
 }
 
 // RouterStats counts who is logged in.

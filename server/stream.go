@@ -18,7 +18,7 @@ func (f *front) stream(l netloop.Loop, c netloop.Conn, cl *client, d dialect, re
 		f.refuseWith(l, c, causePipelined, 400, "A request behind one for a stream: its answer would never come. Use a connection for each.\n")
 		return
 	}
-	cl.dialect = d
+	f.speak(cl, d)
 	l.SetDeadline(c, 0)
 	for i := range fl.ids.Len() {
 		err := timed(&f.s.counts.times.login, f.s.counts.logins.Load(), loginSample, func() error {

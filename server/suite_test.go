@@ -53,6 +53,12 @@ func until(t testing.TB, what string, is func() bool) {
 	}
 }
 
+// sums are c without what is counted by cause and kind.
+func sums(c ConnStats) ConnStats {
+	c.By, c.RefusedBy, c.ClosedBy = Census{}, Causes{}, Causes{}
+	return c
+}
+
 // inLoops runs f in a turn of every loop, one after another.
 func inLoops(s *Server, f func(l netloop.Loop, fl *frontLoop)) {
 	for i := range s.Loops() {

@@ -21,8 +21,7 @@ const maxOrigins = 1000
 // inter takes the numbers of a process that has ended into the past: whatever was open or pending is gone with it. What it has thrown away
 // since its last answer, nobody knows.
 func (w *worker) inter() {
-	w.past.conns.Add(w.page.Conns())
-	w.past.conns.Open, w.past.conns.Max = 0, 0
+	w.past.conns.Add(w.page.Conns().Ended())
 	w.past.work.Add(w.page.Work())
 	w.past.cut += w.page.Cut()
 	w.past.ledger.Overrun += w.last.Ledger.Overrun
