@@ -48,6 +48,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if given {
 				challenge += `, error="invalid_token"` // RFC 6750 section 3
 			}
+			g.cfg.Log.Warn("a request to the admin listener had no token that is known", "peer", r.RemoteAddr, "path", r.URL.Path, "token", given)
 			w.Header().Set("WWW-Authenticate", challenge)
 			refuse(w, http.StatusUnauthorized, "the admin listener asks for a token: Authorization: Bearer TOKEN (--token-file)")
 			return

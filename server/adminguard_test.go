@@ -405,6 +405,30 @@ func TestAdminConfig(t *testing.T) {
 	}
 }
 
+// A token that everybody on the way can read is worth a word, and so is who comes without.
+func TestTokenWarnings(t *testing.T) {
+	var log strings.Builder
+	told := slog.New(slog.NewTextHandler(&log, nil))
+	file := tokenFile(t, token1)
+	for admin, want := range map[string]int{"127.0.0.1:0": 0, "localhost:0": 0, "0.0.0.0:0": 1, "192.0.2.1:8001": 1} {
+		log.Reset()
+		cfg := Config{Admin: admin, AdminTokenFile: file, Log: told}
+		if err := cfg.setDefaults(); err != nil || strings.Count(log.String(), "plain HTTP") != want {
+			t.Errorf("%s: %v, and the log is %q", admin, err, log.String())
+		}
+	}
+	log.Reset()
+	s := start(t, Config{AdminTokenFile: file, Log: told})
+	as(t, s, "GET", "/stats", "")
+	as(t, s, "GET", "/stats", "", "Authorization: Bearer "+token2)
+	as(t, s, "GET", "/stats", "", "Authorization: Bearer "+token1)
+	s.Close() // nobody logs any more
+	if got := log.String(); strings.Count(got, "no token that is known") != 2 || !strings.Contains(got, "path=/stats token=true") || !strings.Contains(got, "peer=127.0.0.1:") ||
+		strings.Contains(got, token2) {
+		t.Errorf("the log is %q", got)
+	}
+}
+
 // What is written in another way than browsers do is what they mean.
 func TestOriginForms(t *testing.T) {
 	given := []string{"HTTPS://A.Example:443", "http://b.example:80", "http://c.example:443", "http://[::1]:8000"}
