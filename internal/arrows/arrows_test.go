@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 	"internal/subject":           {},
 	"internal/timing":            {},
 	"internal/arrows":            {},
+	"internal/conformance":       {},
 }
 
 // onlyIn says which packages may import a package from outside the module, by the

@@ -10,18 +10,18 @@ import (
 // This file writes an event stream: text/event-stream of WHATWG HTML, section 9.2 (server-sent events).
 
 // AppendEvent appends one event: an id line, an event line, a data line for each line of data, and the empty line that
-// dispatches it. CR, LF and CRLF all end a line of data, and a reader gets each as one LF; all other bytes come through,
-// but for what is no UTF-8. Data that is empty is an event with empty data. An empty id or name leaves its line out; so
+// dispatches it. CR, LF and CRLF all end a line of data, and a reader gets each as one LF; all other bytes come through, but
+// that U+FFFD stands for what is no UTF-8: such a stream is UTF-8 always (section 9.2.5). Data that is empty is an event with empty data. An empty id or name leaves its line out; so
 // does one with a control byte but HTAB, which would end the line early or make readers ignore it (cursors have none).
 func AppendEvent(dst, id []byte, name string, data []byte) []byte {
 	if len(id) > 0 && span(id, isText) == len(id) {
 		dst = append(dst, "id: "...)
-		dst = append(dst, id...)
+		dst = AppendUTF8Repaired(dst, id)
 		dst = append(dst, '\n')
 	}
 	if name != "" && isLine(name) {
 		dst = append(dst, "event: "...)
-		dst = append(dst, name...)
+		dst = AppendUTF8Repaired(dst, []byte(name))
 		dst = append(dst, '\n')
 	}
 	dst = appendLines(dst, "data: ", data)
@@ -34,7 +34,7 @@ func AppendGapEvent(dst, cursor, id []byte, n uint64) []byte {
 	dst = append(dst, ": gap: messages up to this position are not all there\n"...)
 	if len(cursor) > 0 && span(cursor, isText) == len(cursor) {
 		dst = append(dst, "id: "...)
-		dst = append(dst, cursor...)
+		dst = AppendUTF8Repaired(dst, cursor)
 		dst = append(dst, '\n')
 	}
 	dst = append(dst, "event: gap\ndata: "...)
@@ -66,10 +66,10 @@ func appendLines(dst []byte, field string, text []byte) []byte {
 		dst = append(dst, field...)
 		i := indexLineEnd(text)
 		if i < 0 {
-			dst = append(dst, text...)
+			dst = AppendUTF8Repaired(dst, text)
 			return append(dst, '\n')
 		}
-		dst = append(dst, text[:i]...)
+		dst = AppendUTF8Repaired(dst, text[:i])
 		dst = append(dst, '\n')
 		if text[i] == '\r' && i+1 < len(text) && text[i+1] == '\n' {
 			i++

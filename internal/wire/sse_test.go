@@ -1,11 +1,13 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	gosse "github.com/tmaxmax/go-sse"
 )
@@ -27,7 +29,8 @@ func TestAppendEvent(t *testing.T) {
 		{"a\nb", "", "x", "data: x\n\n"},
 		{"a\x00b", "", "x", "data: x\n\n"},
 		{"7", "a\rb", "x", "id: 7\ndata: x\n\n"},
-		{"7", "", "\xff", "id: 7\ndata: \xff\n\n"},
+		{"7", "", "\xff\xe2\x82\n\xac", "id: 7\ndata: \ufffd\ufffd\ndata: \ufffd\n\n"},
+		{"\xff", "\xff", "x", "id: \ufffd\nevent: \ufffd\ndata: x\n\n"},
 	} {
 		if got := AppendEvent([]byte("x"), []byte(c.id), c.name, []byte(c.data)); string(got) != "x"+c.want {
 			t.Errorf("%q %q %q: got %q, want %q", c.id, c.name, c.data, got[1:], c.want)
@@ -174,6 +177,9 @@ func FuzzSSE(f *testing.F) {
 		want := []received{{decodeUTF8(wantID), decodeUTF8(wantName), decodeUTF8(lines(data))},
 			{decodeUTF8(wantID), "gap", `{"id":"12","n":9,"gap":true}`},
 			{decodeUTF8(wantID), "message", decodeUTF8(lines(data))}}
+		if !utf8.Valid(stream) {
+			t.Fatalf("%q is not UTF-8", stream)
+		}
 		events, retry := readEvents(string(stream))
 		if fmt.Sprint(events) != fmt.Sprint(want) {
 			t.Fatalf("%q\nreads as %q\nwant     %q", stream, events, want)
@@ -183,7 +189,7 @@ func FuzzSSE(f *testing.F) {
 		}
 
 		events = nil
-		for e, err := range gosse.Read(strings.NewReader(decodeUTF8(string(stream))), &gosse.ReadConfig{MaxEventSize: 1 << 20}) {
+		for e, err := range gosse.Read(bytes.NewReader(stream), &gosse.ReadConfig{MaxEventSize: 1 << 20}) {
 			if err != nil {
 				t.Fatalf("%q: go-sse: %v", stream, err)
 			}

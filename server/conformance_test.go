@@ -1,0 +1,134 @@
+package server
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"cometctl/internal/wire"
+)
+
+// The tests of this file hold rules of RFC 9112 and 9110 that no other one does; docs/conformance.md lists them all.
+
+// responseForm is a status line with a space behind the status, fields without folds, and their end.
+var responseForm = regexp.MustCompile(`^HTTP/1\.1 [1-5]\d\d [A-Za-z ]+\r\n([A-Za-z-]+: [^\r\n]*\r\n)+\r\n`)
+
+// Whatever is asked, the answer has the form of one: RFC 9112 sections 2.2, 4, 5.2, 6.1 and 6.2, RFC 9110 section 6.6.1.
+func TestFormOfResponses(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, HeadTimeout: 100 * time.Millisecond})
+		for _, request := range []string{
+			"GET /test/1 HTTP/1.1\r\n" + hostLine, "GET /test/1 HTTP/1.0\r\n\r\n", "GET /test/1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+			"HEAD /test/1 HTTP/1.1\r\n" + hostLine, "HEAD /test/1 HTTP/1.0\r\n\r\n", "HEAD /nope HTTP/1.1\r\n" + hostLine, "GET / HTTP/1.1\r\n" + hostLine,
+			"GET /nope HTTP/1.1\r\n" + hostLine, "POST /test/1 HTTP/1.1\r\n" + hostLine, "PUT /test/1 HTTP/1.1\r\n" + hostLine, "GET /nope HTTP/1.9\r\n" + hostLine,
+			"CONNECT h:80 HTTP/1.1\r\n" + hostLine, "OPTIONS * HTTP/1.1\r\n" + hostLine, "GET /test/a%20b HTTP/1.1\r\n" + hostLine, "GET / HTTP/2.0\r\n" + hostLine,
+			"GET /test/1 HTTP/1.1\r\nContent-Length: 70000\r\n" + hostLine, "GET /" + strings.Repeat("a", 9000) + " HTTP/1.1\r\n" + hostLine,
+			"GET / HTTP/1.1\r\nA: " + strings.Repeat("a", 17000) + "\r\n" + hostLine, "GET / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n" + hostLine, "GET /te",
+		} {
+			b := dial(t, s)
+			go io.WriteString(b, request)
+			head := b.head()
+			var r wire.Response
+			if err := wire.ParseResponse([]byte(head), wire.Limits{}, &r); err != nil || !responseForm.MatchString(head) {
+				t.Errorf("%.40q: %q (%v)", request, head, err)
+				continue
+			}
+			fields, _ := http.ReadResponse(bufio.NewReader(strings.NewReader(head)), &http.Request{Method: "HEAD"})
+			if date, err := http.ParseTime(fields.Header.Get("Date")); err != nil || time.Since(date).Abs() > time.Minute {
+				t.Errorf("%.40q: Date %q", request, fields.Header.Get("Date"))
+			}
+			_, coded := r.Field("Transfer-Encoding")
+			_, measured := r.Field("Content-Length")
+			if coded && (measured || strings.Contains(request, "HTTP/1.0")) {
+				t.Errorf("%.40q: coded, and with a length or for HTTP/1.0: %q", request, head)
+			}
+			b.Close()
+		}
+	})
+}
+
+// HTTP/1.0 has no 1xx and no expectations: RFC 9110 sections 10.1.1 and 15.2.
+func TestHTTP10ExpectsNothing(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine})
+		b := dial(t, s)
+		b.say("GET /test/1 HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+		until(t, "the body is waited for", func() bool { n, _ := partials(s); return n > 0 })
+		b.say("hello")
+		if head := b.head(); !strings.HasPrefix(head, "HTTP/1.1 200 ") {
+			t.Errorf("%q", head)
+		}
+	})
+}
+
+// What follows a request that says close is not looked at: RFC 9112 section 9.6.
+func TestNothingBehindClose(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine})
+		for i, request := range []string{"GET /nope HTTP/1.1\r\nConnection: close\r\n" + hostLine, "GET /nope HTTP/1.0\r\n\r\n", "GET /nope HTTP/3.0\r\n" + hostLine} {
+			b := dial(t, s)
+			b.say(request + "GET /test/1 HTTP/1.1\r\n" + hostLine)
+			if resp, _ := b.response(); !resp.Close {
+				t.Errorf("%q: the answer does not say close", request)
+			}
+			if rest := b.rest(); rest != "" {
+				t.Errorf("%q: %q follows", request, rest)
+			}
+			b.Close()
+			until(t, "all have ended", func() bool { return s.Stats().Conns.Open == 0 })
+			if st := s.Stats(); st.Conns.Accepted != int64(i+1) || st.Conns.Streams != 0 {
+				t.Errorf("%q: %+v", request, st.Conns)
+			}
+		}
+	})
+}
+
+// A request whose body did not come whole is none: RFC 9112 sections 6.3 and 8.
+func TestIncompleteRequest(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine})
+		for _, request := range []string{"Content-Length: 5\r\n" + hostLine + "hell", "Transfer-Encoding: chunked\r\n" + hostLine + "5\r\nhello\r\n", "Content-Length: 5\r\n", ""} {
+			b := dial(t, s)
+			b.say("GET /test/1 HTTP/1.1\r\n" + request)
+			b.CloseWrite()
+			if rest := b.rest(); strings.Contains(rest, " 200 ") {
+				t.Errorf("%q: %q", request, rest)
+			}
+			b.Close()
+		}
+		until(t, "all have ended", func() bool { return s.Stats().Conns.Open == 0 })
+		if st := s.Stats(); st.Conns.Streams != 0 {
+			t.Errorf("%+v", st.Conns)
+		}
+	})
+}
+
+// A client of TLS can tell the end of what was said from a connection that was cut: RFC 9112 section 9.8.
+func TestTLSSaysThatItEnds(t *testing.T) {
+	s := startTLS(t, Config{}, newPair(t, "localhost", 2*time.Hour))
+	ask := func(request string) *tls.Conn {
+		tc, err := tls.Dial("tcp", s.Comet().String(), anybody())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { tc.Close() })
+		tc.SetDeadline(time.Now().Add(patience))
+		io.WriteString(tc, request)
+		return tc
+	}
+	stream, answer := ask("GET /test/1 HTTP/1.0\r\n\r\n"), ask("GET /nope HTTP/1.0\r\n\r\n")
+	until(t, "logged in", func() bool { return s.Stats().Router.Sessions == 1 })
+	done := drain(s)
+	for _, tc := range []*tls.Conn{answer, stream} {
+		if got, err := io.ReadAll(tc); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 ") { // without the alert it is an unexpected EOF
+			t.Errorf("%q, %v", got, err)
+		}
+		tc.Close()
+	}
+	<-done
+}
