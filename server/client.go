@@ -11,7 +11,7 @@ import (
 
 // client is what the front remembers of each connection. What only few connections need lies in the maps of frontLoop.
 type client struct {
-	n       uint32  // html: messages written to it; the next one is number n+1
+	n       uint32  // html: messages written to it; the next one is number n+1. WebSocket: 1 while a ping has no answer
 	since   uint32  // seconds from the server's start to its login
 	phase   phase   //
 	dialect dialect // of its last login
@@ -37,11 +37,12 @@ type dialect uint8
 const (
 	dialectNone dialect = iota // it never logged in
 	dialectHTML                // the seed's stream
+	dialectWS                  // WebSocket: a message is a text frame
 	dialects
 )
 
 // dialectNames are the dialects as /who, /stats and /metrics have them. What has one name is counted together.
-var dialectNames = [dialects]string{"none", "html"}
+var dialectNames = [dialects]string{"none", "html", "websocket"}
 
 // String is the dialect's name.
 func (d dialect) String() string { return dialectNames[d] }
@@ -63,6 +64,11 @@ func (c *client) has(f flags) bool { return c.flags&f != 0 }
 type frontLoop struct {
 	clients  slab.Slab[client]   // mirrors the loop's connections by slot
 	partials map[uint32]*partial // requests that have not come whole, by slot
+	sockets  map[uint32]*socket  // what WebSocket clients have begun to say, by slot
+	talkers  map[uint32]talker   // those that may publish, by slot
+	gathered int                 // bytes in sockets
+	socket   socket              // one that is not in sockets
+	up       wire.Upgrade        // of the handshake just read
 	scan     wire.HeadScanner    // scans a head that comes whole; here, because a local one would be garbage
 	req      wire.Request        // the head just parsed
 	headOnly bool                // it is a HEAD: what answers it has no content
@@ -107,11 +113,15 @@ func (c *counts) stats() ConnStats {
 
 func (f *front) ready(loops int) {
 	for range loops {
-		f.s.loops = append(f.s.loops, &frontLoop{partials: map[uint32]*partial{}})
+		f.s.loops = append(f.s.loops, &frontLoop{partials: map[uint32]*partial{}, sockets: map[uint32]*socket{}, talkers: map[uint32]talker{}})
 	}
 }
 
 func (f *front) loop(l netloop.Loop) *frontLoop { return f.s.loops[l.Index()] }
 
 // forget drops what the connection at slot owned beside its records.
-func (fl *frontLoop) forget(slot uint32) { delete(fl.partials, slot) }
+func (fl *frontLoop) forget(slot uint32) {
+	delete(fl.partials, slot)
+	delete(fl.talkers, slot)
+	fl.forgetSocket(slot)
+}

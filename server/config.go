@@ -36,6 +36,9 @@ func (c *Config) setDefaults() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := c.checkTalk(); err != nil {
+		return err
+	}
 	if err := c.checkTLS(); err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ func dialectOf(req *wire.Request) (d dialect, list []byte) {
 	if list, ok := bytes.CutPrefix(req.Path, []byte("/test/")); ok {
 		return dialectHTML, list
 	}
+	if list, ok := bytes.CutPrefix(req.Path, []byte("/ws/")); ok {
+		return dialectWS, list
+	}
 	return dialectNone, nil
 }
 
@@ -77,6 +80,8 @@ func (f *front) respond(l netloop.Loop, c netloop.Conn, cl *client, rest []byte)
 		f.refuseWith(l, c, causeDrained, 503, drainingText, retryLater)
 	case err != nil:
 		f.refuse(l, c, err)
+	case d.isSocket():
+		f.upgrade(l, c, cl, rest)
 	case do == doLogin && d == dialectHTML:
 		f.stream(l, c, cl, d, rest)
 	case do == doHead:
@@ -106,6 +111,8 @@ func (fl *frontLoop) render(cl *client, msg []byte) []byte {
 		b = append(b, ": '"...)
 		b = wire.AppendHTMLEscaped(b, msg)
 		b = append(b, "'<br/>"...)
+	case dialectWS:
+		b = wire.WrapFrame(wire.AppendUTF8Repaired(b, msg), len(b), wire.OpText)
 	}
 	return fl.frame(cl, b)
 }
@@ -113,10 +120,10 @@ func (fl *frontLoop) render(cl *client, msg []byte) []byte {
 // chunkRoom is what the size line of a chunk may take.
 const chunkRoom = 10
 
-// frame makes b, which begins with chunkRoom bytes to spare, a piece of a stream: a chunk, or for HTTP/1.0 what it is.
+// frame makes b, which begins with chunkRoom bytes to spare, a piece of a stream: a chunk, or for HTTP/1.0 and WebSockets what it is.
 func (fl *frontLoop) frame(cl *client, b []byte) []byte {
 	text := len(b) - chunkRoom
-	if cl.has(flagPlain) {
+	if cl.has(flagPlain) || cl.dialect.isSocket() {
 		fl.scratch = b
 		return b[chunkRoom:]
 	}

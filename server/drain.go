@@ -46,6 +46,7 @@ func (s *Server) drainOnce(ctx context.Context) error {
 		s.cluster.Close() // what had arrived for sessions that have ended is told to the ledger
 	}
 	s.engine.Close()
+	s.stopTalk()
 	if cut := s.counts.cut.Load() - before; cut > 0 {
 		return fmt.Errorf("server: %d connections did not end within %v and were cut", cut, s.cfg.DrainTimeout)
 	}

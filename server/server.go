@@ -68,6 +68,9 @@ type Config struct {
 	// TLSCert and TLSKey are files in PEM form, by which the comet listener speaks TLS, on the goroutine engine. Reload reads them again. Default:
 	// it does not speak TLS.
 	TLSCert, TLSKey string
+	// WSPublish makes a text from a WebSocket client a message for the ids that it is logged in under. Without it who says one is cut off.
+	WSPublish bool
+	FrameMax  int // largest message from a WebSocket client in bytes; default MessageMax
 	// History says what is kept of messages for clients that come back. Its zero value keeps nothing.
 	History history.Config
 	NoFront bool // no comet listener: a router and the admin listener only, the article's node n2
@@ -116,6 +119,7 @@ type Server struct {
 	history  *history.Store
 	sweeping sync.Once      // begins the sweeper
 	sweeper  sync.WaitGroup // of the history
+	talk     talk           // what WebSocket clients publish
 	family   Family         // processes that hold the connections; nil: this one does
 	ledger   ledger
 	counts   *counts
@@ -198,6 +202,7 @@ func (s *Server) start() (err error) {
 	if err := s.join(); err != nil {
 		return err
 	}
+	s.startTalk()
 	if s.cfg.Family != nil {
 		if s.family, err = s.cfg.Family(); err != nil {
 			return err
@@ -311,6 +316,7 @@ func (s *Server) Close() (err error) {
 	if s.engine != nil {
 		err = s.engine.Close()
 	}
+	s.stopTalk()
 	s.sweeper.Wait()
 	if s.http != nil {
 		s.http.Close()

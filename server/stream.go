@@ -14,7 +14,7 @@ import (
 // would never have an answer, so that is an error; only line ends, which some clients send behind a request, are none.
 func (f *front) stream(l netloop.Loop, c netloop.Conn, cl *client, d dialect, rest []byte) {
 	fl := f.loop(l)
-	if !isBlank(rest) {
+	if !d.isSocket() && !isBlank(rest) {
 		f.refuseWith(l, c, causePipelined, 400, "A request behind one for a stream: its answer would never come. Use a connection for each.\n")
 		return
 	}
@@ -40,7 +40,9 @@ func isBlank(b []byte) bool { return len(bytes.TrimLeft(b, "\r\n")) == 0 }
 
 // spoken is for what a client says while it has its stream.
 func (f *front) spoken(l netloop.Loop, c netloop.Conn, b []byte) {
-	if !isBlank(b) {
+	if cl := f.loop(l).clients.At(c.Slot()); cl.dialect.isSocket() {
+		f.hear(l, c, cl, b)
+	} else if !isBlank(b) {
 		f.goodbye(l, c, causePipelined)
 	}
 }
@@ -67,6 +69,11 @@ func (f *front) goodbye(l netloop.Loop, c netloop.Conn, why cause) {
 	cl := f.loop(l).clients.At(c.Slot())
 	switch cl.phase {
 	case phaseStream:
+		if cl.dialect.isSocket() {
+			code, reason := farewell(why)
+			f.hangUp(l, c, why, code, reason)
+			return
+		}
 		if cl.has(flagPlain) {
 			f.finish(l, c, why, nil)
 			return
@@ -82,7 +89,11 @@ func (f *front) goodbye(l netloop.Loop, c netloop.Conn, why cause) {
 }
 
 // streamHead is the head of a stream's response. now is the loop's.
-func (fl *frontLoop) streamHead(now time.Duration, cl *client, _ dialect) []byte {
+func (fl *frontLoop) streamHead(now time.Duration, cl *client, d dialect) []byte {
+	if d.isSocket() {
+		fl.out = fl.appendUpgraded(fl.out[:0])
+		return fl.out
+	}
 	b := fl.beginHead(now, fl.out[:0], 200)
 	b = append(b, "Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n"...)
 	if !cl.has(flagPlain) {

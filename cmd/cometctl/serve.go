@@ -31,7 +31,7 @@ func newServeCmd(s streams) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the comet server and its message router",
 		Long: `serve holds a stream for everybody who asks for GET /test/{id} on the comet listener, and sends them the messages that
-publishers hand to the admin listener:
+publishers hand to the admin listener; GET /ws/{id} is the same as a WebSocket, whose clients may publish with --ws-publish:
 
   POST /send/{id}            the body is the message
   POST /send                 a stream of id<TAB>message lines, or NDJSON {"id":...,"msg":...}
@@ -132,6 +132,7 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 	addTLSFlags(f, &cfg)
 	addAdminFlags(f, &cfg)
 	addHistoryFlags(f, &cfg)
+	addWSFlags(f, &cfg)
 	among.add(f)
 	f.BoolVar(&asJSON, "json", false, "make the ready line a JSON object")
 	logs.add(f)

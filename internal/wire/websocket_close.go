@@ -4,15 +4,16 @@ import "unicode/utf8"
 
 // Codes that end a connection, RFC 6455 section 7.4.1 and IANA's registry, which this package uses or which servers do.
 const (
-	CloseNormal    = 1000 // all is done
-	CloseGoingAway = 1001 // the server ends, or somebody leaves a page
-	CloseProtocol  = 1002 // the peer broke a rule
-	CloseNoCode    = 1005 // a close frame without a code; it is never sent
-	CloseNotUTF8   = 1007 // text, or a reason, is not UTF-8
-	ClosePolicy    = 1008 // the peer did what is not allowed here
-	CloseTooBig    = 1009 // a message is too long
-	CloseInternal  = 1011 // the server cannot go on
-	CloseAgain     = 1013 // the server has too much to do; try again later
+	CloseNormal      = 1000 // all is done
+	CloseGoingAway   = 1001 // the server ends, or somebody leaves a page
+	CloseProtocol    = 1002 // the peer broke a rule
+	CloseUnsupported = 1003 // a kind of message that is not taken
+	CloseNoCode      = 1005 // a close frame without a code; it is never sent
+	CloseNotUTF8     = 1007 // text, or a reason, is not UTF-8
+	ClosePolicy      = 1008 // the peer did what is not allowed here
+	CloseTooBig      = 1009 // a message is too long
+	CloseInternal    = 1011 // the server cannot go on
+	CloseAgain       = 1013 // the server has too much to do; try again later
 )
 
 // maxReason is the most bytes of a reason: a control frame's payload without the code.

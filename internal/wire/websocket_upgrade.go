@@ -28,10 +28,10 @@ func ParseUpgrade(r *Request, protocols ...string) (up Upgrade, err error) {
 	var m upgradeMeaning
 	m.read(r.fields)
 	switch {
-	case string(r.Method) != "GET":
-		return up, reject(400, "method %+.40q cannot ask for a WebSocket: GET can", r.Method)
 	case r.Minor == 0, !m.upgrade, !m.connection: // Upgrade does not exist in HTTP/1.0: RFC 9110 section 7.8
 		return up, reject(426, "a WebSocket is here: ask with HTTP/1.1, Upgrade: websocket and Connection: Upgrade")
+	case string(r.Method) != "GET":
+		return up, reject(400, "method %+.40q cannot ask for a WebSocket: GET can", r.Method)
 	case m.versions == 0:
 		return up, reject(400, "no Sec-WebSocket-Version")
 	case m.versions > 1 || m.keys > 1:
@@ -51,7 +51,7 @@ func ParseUpgrade(r *Request, protocols ...string) (up Upgrade, err error) {
 }
 
 // UpgradeFields are the lines of a 426: what a client can upgrade to (RFC 9110 section 15.5.22, RFC 6455 section 4.4).
-const UpgradeFields = "Upgrade: websocket\r\nSec-WebSocket-Version: " + wsVersion + "\r\n"
+const UpgradeFields = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: " + wsVersion + "\r\n"
 
 // upgradeMeaning collects what the fields of a head say about a WebSocket.
 type upgradeMeaning struct {

@@ -30,6 +30,7 @@ var upgrades = []struct {
 	{"no subprotocol that we speak", "GET / HTTP/1.1\r\n" + askLines + keyLine + version13 + "Sec-WebSocket-Protocol: chat, TWO\r\n", "", 0, ""},
 
 	{"POST", "POST / HTTP/1.1\r\n" + askLines + keyLine + version13, "", 400, "POST"},
+	{"HEAD", "HEAD / HTTP/1.1\r\nHost: x\r\n", "", 426, "Upgrade: websocket"},
 	{"HTTP/1.0", "GET / HTTP/1.0\r\n" + askLines + keyLine + version13, "", 426, "HTTP/1.1"},
 	{"no Upgrade", "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n" + keyLine + version13, "", 426, "Upgrade: websocket"},
 	{"another Upgrade", "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket2, xwebsocket\r\nConnection: Upgrade\r\n" + keyLine + version13, "", 426, "Upgrade: websocket"},

@@ -1,0 +1,448 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"cometctl/internal/netloop"
+	"cometctl/internal/wire"
+)
+
+const (
+	wsLines = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	aMask   = 0x04030201
+)
+
+// upgrade opens a WebSocket; target is what follows /ws/, the fields are whole lines.
+func (c *browser) upgrade(target, fields string) *browser {
+	c.t.Helper()
+	c.say("GET /ws/" + target + " HTTP/1.1\r\n" + wsLines + fields + hostLine)
+	if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 101 Switching Protocols\r\n") || !strings.Contains(head, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") {
+		c.t.Fatalf("asked for a WebSocket and got %q", head)
+	}
+	return c
+}
+
+// frame reads a frame and returns it as its opcode and payload: "1:text".
+func (c *browser) frame() (string, error) {
+	var d wire.FrameDecoder
+	var payload []byte
+	for {
+		b, err := c.r.ReadByte()
+		if err != nil {
+			return "", err
+		}
+		p, _, err := d.Next([]byte{b}, wire.FrameRules{Client: true, MessageMax: 1 << 20})
+		if err != nil {
+			return "", err
+		}
+		payload = append(payload, p.Data...)
+		if p.End {
+			return fmt.Sprintf("%d:%s", p.Op, payload), nil
+		}
+	}
+}
+
+// wantFrame fails unless the next frame is this.
+func (c *browser) wantFrame(want string) {
+	c.t.Helper()
+	if got, err := c.frame(); err != nil || got != want {
+		c.t.Errorf("got frame %.200q, %v; want %.200q", got, err, want)
+	}
+}
+
+// wantClose fails unless the next frame is a close frame with that code, and then the connection ends.
+func (c *browser) wantClose(code int) {
+	c.t.Helper()
+	got, err := c.frame()
+	want := string(wire.AppendClosePayload(nil, code, ""))
+	if err != nil || !strings.HasPrefix(got, "8:"+want) || want == "" && got != "8:" {
+		c.t.Errorf("got frame %q, %v; want a close frame with code %d", got, err, code)
+	}
+	if rest := c.rest(); rest != "" {
+		c.t.Errorf("%q follows the close frame", rest)
+	}
+}
+
+// masked is a frame of a client, good or not: first is its first byte.
+func masked(first byte, payload string) string {
+	b := wire.AppendMaskedFrame(nil, 0, []byte(payload), aMask)
+	b[0] = first
+	return string(b)
+}
+
+// sockets is how many connections have begun to say something, and how many bytes are kept of it.
+func sockets(s *Server) (n, bytes int) {
+	inLoops(s, func(_ netloop.Loop, fl *frontLoop) {
+		n += len(fl.sockets)
+		bytes += fl.gathered
+	})
+	return n, bytes
+}
+
+// wsRequests are requests for a WebSocket that have no good end.
+var wsRequests = []struct {
+	raw    string // without a Host line and the empty line
+	status int
+	says   string // in the answer
+}{
+	{"GET /ws/1 HTTP/1.1", 426, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"},
+	{"HEAD /ws/1 HTTP/1.1", 426, "Sec-WebSocket-Version: 13\r\n"},
+	{"GET /ws/1 HTTP/1.0\r\n" + wsLines, 426, "HTTP/1.1"},
+	{"GET /ws/1 HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade", 426, "Upgrade: websocket"},
+	{"GET /ws/1 HTTP/1.1\r\nUpgrade: websocket\r\nConnection: close", 426, "Upgrade: websocket"},
+	{"GET /ws/1 HTTP/1.1\r\n" + strings.Replace(wsLines, "13", "12", 1), 426, `version "12"`},
+	{"GET /ws/1 HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13", 400, "no Sec-WebSocket-Key"},
+	{"GET /ws/1 HTTP/1.1\r\n" + strings.Replace(wsLines, "dGhl", "dGh", 1), 400, "bad Sec-WebSocket-Key"},
+	{"GET /ws/1 HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", 400, "no Sec-WebSocket-Version"},
+	{"GET /ws/ HTTP/1.1\r\n" + wsLines, 400, "id"},
+	{"GET /ws/a%20b HTTP/1.1\r\n" + wsLines, 400, "bad id"},
+	{"GET /ws/1 HTTP/1.1\r\n" + wsLines + "Content-Length: 2\r\n", 400, "body"},
+	{"POST /ws/1 HTTP/1.1\r\n" + wsLines, 404, "/test/{id}"},
+	{"GET /ws HTTP/1.1\r\n" + wsLines, 404, "/test/{id}"},
+	{"GET /ws/1 HTTP/1.1\r\n" + wsLines + "Origin: http://elsewhere", 403, "--allow-origin"},
+	{"GET /ws/1 HTTP/1.1\r\n" + wsLines + "Origin: http://localhost:81", 403, "--allow-origin"},
+	{"GET /ws/1 HTTP/1.1\r\n" + wsLines + "Origin: null", 403, "--allow-origin"},
+	{"GET /ws/1 HTTP/1.1\r\n" + wsLines + "Origin:", 403, "--allow-origin"},
+	{"GET /ws/1 HTTP/1.1\r\n" + wsLines + "Origin: file://localhost", 403, "--allow-origin"},
+}
+
+func TestWebSocketRequests(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine})
+		for _, c := range wsRequests {
+			b := dial(t, s)
+			raw := strings.TrimSuffix(c.raw, "\r\n") + "\r\n" + hostLine
+			if strings.Contains(raw, "Content-Length") {
+				raw += "hi"
+			}
+			b.say(raw)
+			got := b.head()
+			n, _ := strconv.Atoi(regexp.MustCompile(`Content-Length: ([0-9]+)`).FindStringSubmatch(got)[1])
+			body := make([]byte, n)
+			if !strings.HasPrefix(raw, "HEAD") {
+				io.ReadFull(b.r, body)
+			}
+			if got += string(body); !strings.HasPrefix(got, fmt.Sprintf("HTTP/1.1 %d ", c.status)) || !strings.Contains(got, c.says) {
+				t.Errorf("%q: got %q, want %d and %q", c.raw, got, c.status, c.says)
+			}
+		}
+		if n := s.Stats().Router.Logins; n != 0 {
+			t.Errorf("%d logins", n)
+		}
+	})
+}
+
+// Pages of this server's host may have a WebSocket, others where they are allowed to, and clients that are no browsers.
+func TestWebSocketOrigin(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, AllowOrigin: []string{"https://good.example"}})
+		for _, fields := range []string{"", "Origin: http://localhost\r\n", "Origin: https://LOCALHOST\r\n", "Origin: https://good.example\r\n"} {
+			dial(t, s).upgrade("1", fields)
+		}
+		b := dial(t, s)
+		b.say("GET /ws/1 HTTP/1.1\r\n" + wsLines + "Origin: https://bad.example\r\n" + hostLine)
+		if got := b.rest(); !strings.HasPrefix(got, "HTTP/1.1 403 ") {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// Messages are text frames, in their order; what is no UTF-8 in them is replaced.
+func TestWebSocketMessages(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine})
+		b := dial(t, s).upgrade("7,a", "")
+		long := strings.Repeat("x", 60_000)
+		publish(t, s, "7\tHello <b>\n7\t\n7\tf\xc3\xbcnf\xff\xe2\x82!\na\t"+strings.Repeat("y", 200)+"\n8\tnot for them\n7\t"+long+"\n")
+		for _, want := range []string{"Hello <b>", "", "fünf\ufffd\ufffd!", strings.Repeat("y", 200), long} {
+			b.wantFrame("1:" + want)
+		}
+		wantLedger(t, s, Ledger{Sent: 6, Offline: 1, Copies: 5, Delivered: 5})
+		b.say(masked(0x88, "\x03\xe8bye"))
+		b.wantClose(1000)
+		until(t, "logged out", func() bool { return s.Stats().Router.Sessions == 0 })
+	})
+}
+
+// Two other libraries are clients.
+func TestWebSocketForOthers(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine})
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		at := "ws://" + s.Comet().String() + "/ws/1"
+		coder, resp, err := websocket.Dial(ctx, at, &websocket.DialOptions{Subprotocols: []string{"other"}, HTTPHeader: http.Header{"Origin": {"http://" + s.Comet().String()}}})
+		if err != nil || resp.StatusCode != 101 || coder.Subprotocol() != "" {
+			t.Fatal(err, resp)
+		}
+		defer coder.CloseNow()
+		gobwas, _, _, err := ws.Dial(ctx, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer gobwas.Close()
+		publish(t, s, "1\tHello Grüße\n")
+		if kind, msg, err := coder.Read(ctx); err != nil || kind != websocket.MessageText || string(msg) != "Hello Grüße" {
+			t.Errorf("coder/websocket: %v %q %v", kind, msg, err)
+		}
+		if msg, err := wsutil.ReadServerText(gobwas); err != nil || string(msg) != "Hello Grüße" {
+			t.Errorf("gobwas/ws: %q %v", msg, err)
+		}
+		background := coder.CloseRead(ctx) // reads pongs
+		if err := coder.Ping(ctx); err != nil {
+			t.Errorf("ping: %v", err)
+		}
+		if err := coder.Close(4321, "enough"); err != nil {
+			t.Errorf("coder/websocket: close handshake: %v", err)
+		}
+		<-background.Done()
+		if err := ws.WriteFrame(gobwas, ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(3000, "")))); err != nil {
+			t.Error(err)
+		}
+		var closed wsutil.ClosedError
+		if _, err := wsutil.ReadServerText(gobwas); !errors.As(err, &closed) || closed.Code != 3000 {
+			t.Errorf("gobwas/ws: after its close frame: %v", err)
+		}
+	})
+}
+
+// What clients say that gets an answer: pings, wherever they come, and close frames.
+func TestWebSocketControl(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, WSPublish: true})
+		b := dial(t, s)
+		b.say("GET /ws/1 HTTP/1.1\r\n" + wsLines + hostLine + masked(0x89, "at once")) // behind the request
+		b.head()
+		b.wantFrame("10:at once")
+		b.say(masked(0x89, "") + masked(0x8a, "unasked") + masked(0x89, strings.Repeat("p", 125)))
+		b.wantFrame("10:")
+		b.wantFrame("10:" + strings.Repeat("p", 125))
+		b.say(masked(0x01, "He") + masked(0x89, "amid") + masked(0x80, "llo"))
+		b.wantFrame("10:amid")
+		b.wantFrame("1:Hello")
+		ping := masked(0x89, "byte by byte")
+		for i := range ping {
+			b.say(ping[i : i+1])
+			until(t, "a byte seen", func() bool {
+				n, bytes := sockets(s)
+				return i < len(ping)-1 && n == 1 && bytes == max(0, i-5) || i == len(ping)-1 && n == 0 && bytes == 0
+			})
+		}
+		b.wantFrame("10:byte by byte")
+		for payload, code := range map[string]int{"": 1005, "\x03\xe8": 1000, "\x03\xe9bye": 1001, "\x0f\xa0": 4000, "\x13\x87ü": 4999} {
+			b := dial(t, s).upgrade("1", "")
+			b.say(masked(0x88, payload) + masked(0x81, "behind it"))
+			b.wantClose(code)
+			b.Close()
+		}
+		until(t, "all but one closed", func() bool { return s.Stats().Conns.Open == 1 })
+		if n := s.counts.closed[causePeer].Load(); n != 5 {
+			t.Errorf("%d connections were ended by their clients, want 5", n)
+		}
+	})
+}
+
+// wsOffences are what clients must not say, and the code that they are cut off with.
+var wsOffences = []struct {
+	name, said string
+	code       int
+}{
+	{"unmasked", string(wire.AppendFrame(nil, wire.OpText, []byte("hi"))), 1002},
+	{"unmasked ping", string(wire.AppendFrame(nil, wire.OpPing, nil)), 1002},
+	{"reserved bit 1", masked(0xc1, "hi"), 1002},
+	{"reserved bit 2", masked(0xa1, "hi"), 1002},
+	{"reserved bit 3", masked(0x91, "hi"), 1002},
+	{"reserved opcode", masked(0x83, "hi"), 1002},
+	{"reserved control opcode", masked(0x8b, "hi"), 1002},
+	{"ping of 126 bytes", masked(0x89, strings.Repeat("p", 126)), 1002},
+	{"close of 126 bytes", masked(0x88, strings.Repeat("p", 126)), 1002},
+	{"fragmented ping", masked(0x09, "hi"), 1002},
+	{"continuation of nothing", masked(0x80, "hi"), 1002},
+	{"text within a text", masked(0x01, "hi") + masked(0x81, "hi"), 1002},
+	{"length in too many bytes", "\x81\xfe\x00\x02" + masked(0x81, "hi")[2:], 1002},
+	{"invalid UTF-8", masked(0x81, "hi\xff"), 1007},
+	{"invalid UTF-8 over frames", masked(0x01, "hi\xe2") + masked(0x89, "p") + masked(0x00, "\x82") + masked(0x80, "\x20"), 1007},
+	{"text that ends in a character", masked(0x01, "hi\xe2") + masked(0x80, "\x82"), 1007},
+	{"too long", masked(0x81, strings.Repeat("x", 101)), 1009},
+	{"too long over frames", masked(0x01, strings.Repeat("x", 60)) + masked(0x80, strings.Repeat("x", 41)), 1009},
+	{"far too long", "\x81\xff\x00\x00\x00\x01\x00\x00\x00\x00", 1009},
+	{"binary", masked(0x82, "hi"), 1003},
+	{"close with half a code", masked(0x88, "\x03"), 1002},
+	{"close with code 999", masked(0x88, "\x03\xe7"), 1002},
+	{"close with code 1004", masked(0x88, "\x03\xec"), 1002},
+	{"close with code 1005", masked(0x88, "\x03\xed"), 1002},
+	{"close with code 1006", masked(0x88, "\x03\xee"), 1002},
+	{"close with code 1015", masked(0x88, "\x03\xf7"), 1002},
+	{"close with code 2999", masked(0x88, "\x0b\xb7"), 1002},
+	{"close with code 5000", masked(0x88, "\x13\x88"), 1002},
+	{"close with a reason that is not UTF-8", masked(0x88, "\x03\xe8\xff"), 1007},
+}
+
+func TestWebSocketOffences(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, WSPublish: true, FrameMax: 100})
+		for _, c := range wsOffences {
+			b := dial(t, s).upgrade("1", "")
+			go io.WriteString(b, c.said)
+			got, err := b.frame()
+			if err == nil && got == "10:p" { // the ping between the fragments
+				got, err = b.frame()
+			}
+			if want := "8:" + string(wire.AppendClosePayload(nil, c.code, "")); err != nil || !strings.HasPrefix(got, want) {
+				t.Errorf("%s: got %q, %v; want code %d", c.name, got, err, c.code)
+			}
+			if rest := b.rest(); rest != "" {
+				t.Errorf("%s: %q follows the close frame", c.name, rest)
+			}
+			b.Close()
+		}
+		until(t, "all closed", func() bool { return s.Stats().Conns.Open == 0 })
+		if n, bytes := sockets(s); n != 0 || bytes != 0 {
+			t.Errorf("%d sockets with %d bytes are kept", n, bytes)
+		}
+		if n := s.counts.closed[causeProtocol].Load(); n != int64(len(wsOffences)) {
+			t.Errorf("%d of %d ended for the protocol", n, len(wsOffences))
+		}
+		if st := s.Stats(); st.Ledger != (Ledger{}) || st.Router.Sessions != 0 {
+			t.Errorf("%+v", st.Ledger)
+		}
+	})
+}
+
+// Without --ws-publish the first word is one too many.
+func TestWebSocketMayNotPublish(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine})
+		for _, said := range []string{masked(0x81, "hi"), masked(0x01, "h"), masked(0x82, "hi"), masked(0x81, "")} {
+			b := dial(t, s).upgrade("1", "")
+			b.say(said)
+			b.wantClose(1008)
+		}
+		wantLedger(t, s, Ledger{})
+	})
+}
+
+// A message that has begun is forgotten with its client.
+func TestWebSocketEndsAmidMessage(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, WSPublish: true})
+		var all []*browser
+		said := masked(0x01, "Hello") + masked(0x89, "ping") // 11 bytes and 10, 6 of each before the payload
+		sum := 0
+		for cut := 1; cut < len(said); cut++ {
+			sum += max(0, min(cut, 11)-6) + max(0, cut-17)
+			b := dial(t, s).upgrade("1", "")
+			b.say(said[:cut])
+			all = append(all, b)
+		}
+		until(t, "all heard", func() bool { n, bytes := sockets(s); return n == len(all) && bytes == sum })
+		for i, b := range all {
+			if i%2 == 0 {
+				b.reset()
+			}
+			b.Close()
+		}
+		until(t, "all forgotten", func() bool { n, bytes := sockets(s); return n == 0 && bytes == 0 && s.Stats().Conns.Open == 0 })
+	})
+}
+
+// A text of a client goes to who is logged in under its ids, itself included.
+func TestWebSocketPublish(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, WSPublish: true})
+		one, two, html := dial(t, s).upgrade("1", ""), dial(t, s).upgrade("1,2", ""), dial(t, s).stream("2")
+		one.say(masked(0x01, "Hello ") + masked(0x80, "Grüße"))
+		one.wantFrame("1:Hello Grüße")
+		two.wantFrame("1:Hello Grüße")
+		two.say(masked(0x81, "<b>"))
+		html.wantMessage(1, "&lt;b&gt;")
+		one.wantFrame("1:<b>")
+		two.wantFrame("1:<b>") // for id 1
+		two.wantFrame("1:<b>") // for id 2
+		wantLedger(t, s, Ledger{Sent: 3, Copies: 6, Delivered: 6})
+		const many = 1000
+		go func() {
+			for i := range many {
+				io.WriteString(one, masked(0x81, fmt.Sprint(i)))
+			}
+		}()
+		for i := range many {
+			if got, err := two.frame(); err != nil || got != fmt.Sprintf("1:%d", i) {
+				t.Fatalf("message %d: %q, %v", i, got, err)
+			}
+		}
+	})
+}
+
+// Who says more than there is room for is told to try later.
+func TestWebSocketPublishesTooMuch(t *testing.T) {
+	s := &Server{cfg: Config{WSPublish: true, NoFront: true}}
+	s.startTalk()
+	if s.talk.queue != nil {
+		t.Error("a server without a front waits for clients' messages")
+	}
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, WSPublish: true})
+		s.talk.bytes.Add(talkBytes) // as if so much waited
+		b := dial(t, s).upgrade("1", "")
+		b.say(masked(0x81, "hi"))
+		b.wantClose(1013)
+		b.Close()
+		s.talk.bytes.Add(-talkBytes)
+		b = dial(t, s).upgrade("1", "")
+		b.say(masked(0x81, "hi"))
+		b.wantFrame("1:hi")
+		until(t, "queue empty", func() bool { return s.talk.bytes.Load() == 0 })
+
+		inLoops(s, func(_ netloop.Loop, fl *frontLoop) { fl.gathered += gatherMax }) // as if others had begun so much
+		b.say(masked(0x81, "in one part is not kept"))
+		b.wantFrame("1:in one part is not kept")
+		b.say(masked(0x01, "in two"))
+		b.wantClose(1013)
+		b.Close()
+		inLoops(s, func(_ netloop.Loop, fl *frontLoop) { fl.gathered -= gatherMax })
+		until(t, "both counted", func() bool { return s.counts.closed[causeRate].Load() == 2 })
+	})
+}
+
+// A drain says so.
+func TestWebSocketDrain(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, WSPublish: true})
+		b := dial(t, s).upgrade("1", "")
+		publish(t, s, "1\tlast\n")
+		done := make(chan error)
+		go func() { done <- s.Drain(context.Background()) }()
+		b.wantFrame("1:last")
+		b.wantClose(1001)
+		b.say(masked(0x88, "\x03\xe9"))
+		b.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFrameMax(t *testing.T) {
+	for _, c := range []Config{{FrameMax: -1}, {FrameMax: 65537}, {MessageMax: 10, FrameMax: 11}} {
+		if err := c.setDefaults(); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "--frame-max") {
+			t.Errorf("FrameMax %d of %d: %v", c.FrameMax, c.MessageMax, err)
+		}
+	}
+	c := Config{MessageMax: 10}
+	if err := c.setDefaults(); err != nil || c.FrameMax != 10 {
+		t.Errorf("FrameMax is %d, %v", c.FrameMax, err)
+	}
+}
