@@ -49,9 +49,7 @@ func TestCensus(t *testing.T) {
 			}
 			return s.Stats().Conns.ClosedBy[causeFull] > 0
 		})
-		if log.count(complaints[causeFull]) == 0 {
-			t.Error("nobody was told of clients that were refused")
-		}
+		until(t, "the log tells of a client that was refused", func() bool { return log.count(complaints[causeFull]) > 0 })
 	})
 }
 
@@ -83,7 +81,8 @@ func TestCensusNames(t *testing.T) {
 			t.Errorf("%s was taken", bad)
 		}
 	}
-	if e := c.Ended(); e.By != (Census{}) || e.ClosedBy != c.ClosedBy || e.Open != 0 {
+	c.Open = 12
+	if e := c.Ended(); e.By != (Census{}) || sum(e.ClosedBy) != sum(c.ClosedBy)+12 || e.Open != 0 {
 		t.Errorf("ended: %+v", e)
 	}
 }

@@ -49,8 +49,9 @@ type ConnStats struct {
 	ClosedBy  Causes `json:"closed_by"`
 }
 
-// Ended is what c is when the process has ended: nobody is there any more.
+// Ended is what c is when the process has ended: nobody is there any more, and the system has ended who was.
 func (c ConnStats) Ended() ConnStats {
+	c.ClosedBy[causeError] += c.Open
 	c.Open, c.Max, c.By = 0, 0, Census{}
 	return c
 }

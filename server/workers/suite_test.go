@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -126,12 +127,16 @@ func streamErr(t testing.TB, f *Family, id int) (net.Conn, string, error) {
 	}
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(patience))
-	fmt.Fprintf(nc, "GET /test/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", id)
+	io.WriteString(nc, request(id))
 	line, err := bufio.NewReader(nc).ReadString('\n')
 	if line = strings.TrimSpace(line); line != ok {
 		nc.Close()
 	}
 	return nc, line, err
+}
+
+func request(id int) string {
+	return fmt.Sprintf("GET /test/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", id)
 }
 
 const ok = "HTTP/1.1 200 OK"

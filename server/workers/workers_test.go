@@ -95,6 +95,7 @@ func TestKilledWorkerComesBack(t *testing.T) {
 	for id := range 40 {
 		stream(t, f, id)
 	}
+	until(t, "the loops have counted their turns", func() bool { return report(f).Work.Loop.In == int64(said(40)) })
 	before := report(f)
 	victim := before.Workers[0]
 	signalTo(t, f, 0, syscall.SIGKILL)
@@ -111,6 +112,17 @@ func TestKilledWorkerComesBack(t *testing.T) {
 	if st.Conns.Accepted != 60 || st.Conns.Streams != 60 || st.Conns.Open != 60-victim.Conns.Open {
 		t.Errorf("%+v, and %+v were killed", st.Conns, victim.Conns)
 	}
+	ended := int64(0)
+	for _, n := range st.Conns.ClosedBy {
+		ended += n
+	}
+	if ended != victim.Conns.Open {
+		t.Errorf("%d are counted as ended: %v", ended, st.Conns.ClosedBy)
+	}
+	if was, now := before.Work, st.Work; now.Loop.In <= was.Loop.In || now.Loop.Out <= was.Loop.Out || now.Loop.Turn.Count <= was.Loop.Turn.Count ||
+		now.Login.Count < was.Login.Count || was.Login.Count == 0 || now.Loop.In != int64(said(40)+20*len(request(100))) {
+		t.Errorf("the work was %+v and is %+v", was, now)
+	}
 	if st.Router.Sessions != st.Conns.Open {
 		t.Errorf("%+v", st.Router)
 	}
@@ -120,6 +132,14 @@ func TestKilledWorkerComesBack(t *testing.T) {
 	if err := f.Ready(); err != nil {
 		t.Error(err)
 	}
+}
+
+// said is the number of bytes that the first n streams asked with.
+func said(n int) (bytes int) {
+	for id := range n {
+		bytes += len(request(id))
+	}
+	return bytes
 }
 
 // A worker that does not react leaves the group, is not killed, and comes back.
