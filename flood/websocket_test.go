@@ -267,3 +267,17 @@ func TestWebSocketOfALibrary(t *testing.T) {
 		}
 	}
 }
+
+// Each frame and each connection has a random number of its own, and no two loops have the same ones.
+func TestKeys(t *testing.T) {
+	a, b := newKeys(), newKeys()
+	masks, nonces := map[uint32]bool{}, map[nonce]bool{}
+	for range 8 {
+		for _, k := range []keys{a, b} {
+			masks[k.mask()], nonces[k.nonce()] = true, true
+		}
+	}
+	if len(masks) < 15 || len(nonces) < 16 { // two masks may be equal, once in 30 million times
+		t.Errorf("%d of 16 masks and %d of 16 nonces differ", len(masks), len(nonces))
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
@@ -445,4 +446,13 @@ func TestFrameMax(t *testing.T) {
 	if err := c.setDefaults(); err != nil || c.FrameMax != 10 {
 		t.Errorf("FrameMax is %d, %v", c.FrameMax, err)
 	}
+}
+
+func TestWebSocketOverTLS(t *testing.T) {
+	s := startTLS(t, Config{WSPublish: true}, newPair(t, "localhost", time.Hour))
+	b := dialTo(t, tunnel(t, s, anybody()), 0).upgrade("1", "Origin: https://localhost\r\n")
+	b.say(masked(0x81, "Hello"))
+	b.wantFrame("1:Hello")
+	b.say(masked(0x88, ""))
+	b.wantClose(1005)
 }

@@ -163,20 +163,34 @@ func CheckUpgraded(r *Response, nonce [16]byte, protocols string) error {
 	}
 	var m upgradeMeaning
 	m.read(r.fields)
-	accept, _ := r.Field("Sec-WebSocket-Accept")
+	accept, accepts := onlyField(r.fields, "Sec-WebSocket-Accept")
 	extensions, extended := r.Field("Sec-WebSocket-Extensions")
-	protocol, chosen := r.Field("Sec-WebSocket-Protocol")
+	protocol, choices := onlyField(r.fields, "Sec-WebSocket-Protocol")
 	switch {
 	case !m.connection:
 		return reject(400, "status 101 without Connection: Upgrade")
+	case accepts > 1 || choices > 1:
+		return reject(400, "%d fields Sec-WebSocket-Accept and %d Sec-WebSocket-Protocol: one of each is wanted", accepts, choices)
 	case string(accept) != string(want):
 		return reject(400, "Sec-WebSocket-Accept %+.40q instead of %+q", accept, want)
 	case extended:
 		return reject(400, "WebSocket extension %+.40q was not asked for", extensions)
-	case chosen && !listsExactly(protocols, protocol):
+	case choices > 0 && !listsExactly(protocols, protocol):
 		return reject(400, "WebSocket subprotocol %+.40q was not asked for", protocol)
 	}
 	return nil
+}
+
+// onlyField is the value of the last field called name, and how many there are.
+func onlyField(fields []byte, name string) (value []byte, n int) {
+	for len(fields) > 0 {
+		var f, v []byte
+		if f, v, fields = cutField(fields); equalFold(f, name) {
+			value = v
+			n++
+		}
+	}
+	return value, n
 }
 
 // listsExactly tells whether a comma-separated list has that element. Subprotocols are told apart by case.

@@ -106,6 +106,8 @@ func TestUpgraded(t *testing.T) {
 		{"no Connection", "Connection: Upgrade\r\n", "", "without Connection"},
 		{"no accept", "Sec-WebSocket-Accept", "X", "Sec-WebSocket-Accept"},
 		{"wrong accept", "s3pP", "S3pP", "Sec-WebSocket-Accept"},
+		{"two accepts", "Sec-WebSocket-Accept", "Sec-WebSocket-Accept: " + rfcAccept + "\r\nSec-WebSocket-Accept", "2 fields Sec-WebSocket-Accept"},
+		{"two subprotocols", "Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: two\r\nSec-WebSocket-Protocol", "2 Sec-WebSocket-Protocol"},
 		{"extension", "\r\n\r\n", "\r\nSec-WebSocket-Extensions: x\r\n\r\n", "extension"},
 		{"other subprotocol", "two", "TWO", `subprotocol "TWO"`},
 		{"empty subprotocol", "two", "", "subprotocol"},
