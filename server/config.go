@@ -85,6 +85,9 @@ func (c *Config) setDefaults() error {
 }
 
 func (c *Config) checkAddresses() error {
+	if err := c.checkInherited(); err != nil {
+		return err
+	}
 	var at [2]*net.TCPAddr
 	for i, f := range []struct{ flag, v string }{{"listen", c.Listen}, {"admin", c.Admin}} {
 		var err error

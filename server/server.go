@@ -96,7 +96,9 @@ type Config struct {
 
 	NoAdmin bool     // no admin listener: messages come from other nodes only
 	Inherit *os.File `json:"-"` // a listening socket that another process has opened and keeps, instead of Listen; it is the caller's to close
-	Page    *Page    `json:"-"` // where everything is counted, for another process to see; default: nobody else sees it
+	// InheritAdmin is one instead of Admin.
+	InheritAdmin *os.File `json:"-"`
+	Page         *Page    `json:"-"` // where everything is counted, for another process to see; default: nobody else sees it
 
 	Log *slog.Logger `json:"-"` // default: nobody is told
 }
@@ -180,7 +182,7 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) start() (err error) {
 	var admin net.Listener
 	if !s.cfg.NoAdmin {
-		if admin, err = net.Listen("tcp", s.cfg.Admin); err != nil {
+		if admin, err = s.listenAdmin(); err != nil {
 			return fmt.Errorf("admin listener: %w", err)
 		}
 		s.admin = admin.Addr()
@@ -238,11 +240,6 @@ func (s *Server) linePool(parse lineParser) *sync.Pool {
 		return &s.json
 	}
 	return &s.tsv
-}
-
-// full tells whether nobody is to be accepted: another process has the listening socket, too, and finds a place for those who wait there.
-func (s *Server) full() bool {
-	return s.cfg.Inherit != nil && s.counts.held.Load() >= int64(s.cfg.MaxConns) && !s.draining.Load()
 }
 
 // Take makes a connection that another process has accepted on Config.Inherit's address one of this server's. fd is the server's from

@@ -54,6 +54,9 @@ again who has died.
 --tls-cert and --tls-key make it speak TLS (1.2 and 1.3), on the goroutine engine. SIGHUP reads both files again: new connections get the
 new certificate, others go on. One that cannot be used is refused, the old one stays, and the log says why. SIGHUP never ends serve.
 
+Under systemd it says when it is ready, reloads and drains, and feeds the watchdog while every event loop answers. Sockets called comet
+and admin that systemd has opened take the place of --listen and --admin; who connects while serve restarts waits in them.
+
 Whoever reaches the admin listener may write to every id. It listens on loopback only, unless --admin-token-file names a file with
 the tokens that it asks for then (Authorization: Bearer TOKEN), of all but /healthz and /readyz; send and msggen have
 --token-file. SIGHUP reads that file again, too. Pages of other origins are refused unless --allow-origin names them.
@@ -88,6 +91,9 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 			cfg.Log = log
 			cfg.SlowPolicy = server.SlowPolicy(policy)
 			applyTLS(cmd.Flags(), &cfg)
+			if err := inheritSockets(cmd.Flags(), &cfg, many); err != nil {
+				return err
+			}
 			if cfg.NoFront && cmd.Flags().Changed("listen") {
 				return usageErrorf("--listen %s with --router-only: that one has no comet listener", cfg.Listen)
 			}
@@ -184,6 +190,18 @@ func (r ready) String() string {
 	return b.String()
 }
 
+func readiness(srv *node.Node, cfg *node.Config, processes int) ready {
+	r := ready{Admin: srv.Admin().String(), PID: os.Getpid(), Engine: srv.Engine(), Loops: srv.Loops(), Node: srv.Name(), Workers: processes}
+	if processes > 0 {
+		r.Loops = max(1, cfg.Server.Loops)
+	}
+	if srv.Comet().IsValid() {
+		r.Listen, r.TLS = srv.Comet().String(), cfg.Server.TLSCert != ""
+	}
+	r.NATS, r.Routes = srv.NATS()
+	return r
+}
+
 // natsGC is the garbage collector's percentage beside an embedded NATS server, which keeps 0.6 KB for each id: an eighth more than that for
 // garbage, and with a million ids a collection each ten seconds or so under 20,000 messages/s.
 const natsGC = 12
@@ -193,20 +211,18 @@ func serve(ctx context.Context, s streams, cfg node.Config, processes int, asJSO
 	if cfg.Embed != nil {
 		collectEarly(natsGC)
 	}
+	m, err := findManager(cfg.Server.Log)
+	if err != nil {
+		return err
+	}
 	hangups := s.hangups.take()
 	srv, err := node.New(cfg)
+	dropSockets(&cfg.Server)
 	if err != nil {
 		return serveError(err)
 	}
 	settleMemory()
-	r := ready{Admin: srv.Admin().String(), PID: os.Getpid(), Engine: srv.Engine(), Loops: srv.Loops(), Node: srv.Name(), Workers: processes}
-	if processes > 0 {
-		r.Loops = max(1, cfg.Server.Loops)
-	}
-	if srv.Comet().IsValid() {
-		r.Listen, r.TLS = srv.Comet().String(), cfg.Server.TLSCert != ""
-	}
-	r.NATS, r.Routes = srv.NATS()
+	r := readiness(srv, &cfg, processes)
 	if asJSON {
 		err = json.NewEncoder(s.out).Encode(r)
 	} else {
@@ -216,12 +232,17 @@ func serve(ctx context.Context, s streams, cfg node.Config, processes int, asJSO
 		srv.Close()
 		return fmt.Errorf("ready line: %w", err)
 	}
+	status := strings.TrimPrefix(r.String(), "ready: ")
+	m.said(m.Ready(status))
+	watching, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	go m.watch(watching, srv)
 	for {
 		select {
 		case <-hangups:
-			_ = srv.Reload() // the log says it
+			m.reload(srv, status)
 		case <-ctx.Done():
-			return srv.Drain(context.WithoutCancel(ctx))
+			return m.drain(context.WithoutCancel(ctx), srv)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 // mayImport says which packages of this module a package may import directly. A
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
-	"cmd/cometctl": {"server", "server/router", "server/history", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report",
+	"cmd/cometctl": {"server", "server/router", "server/history", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report", "internal/systemd",
 		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing", "internal/loglimit"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	"internal/rlimit":            {},
 	"internal/slab":              {},
 	"internal/subject":           {},
+	"internal/systemd":           {},
 	"internal/timing":            {},
 	"internal/arrows":            {},
 	"internal/conformance":       {},
@@ -67,7 +68,7 @@ var onlyIn = map[string][]string{
 	"github.com/shirou/gopsutil/": {"memlog"},
 	"gonum.org/":                  {"report"},
 	"github.com/nats-io/":         {"internal/broker", "flood/fleet", "msggen", "server/cluster", "server/node"},
-	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "internal/soak/chaos", "memlog"},
+	"golang.org/x/sys/unix":       {"internal/netloop", "internal/rlimit", "internal/soak/chaos", "internal/systemd", "memlog"},
 	"golang.org/x/term":           {"cmd/cometctl"},
 	"github.com/prometheus/":      {"server"},
 	"github.com/HdrHistogram/":    {"internal/timing"},

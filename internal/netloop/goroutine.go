@@ -22,12 +22,13 @@ type goEngine struct {
 	total *total         // pending output of all
 	all   sync.WaitGroup // every goroutine of the engine
 	once  sync.Once
-	quit  chan struct{}
+	stop  chan struct{} // closed by StopListening
 
 	mu        sync.Mutex
 	listeners []*net.TCPListener
 	accepting sync.WaitGroup
 	turnOf    int  // loop of the next accepted connection
+	stopped   bool // stop is closed
 	closed    bool // nobody may listen any more
 }
 
@@ -55,7 +56,7 @@ type goConn struct {
 }
 
 func newGoroutine(cfg Config, h Handler) Engine {
-	e := &goEngine{cfg: cfg, short: shortage{to: cfg.Log}, quit: make(chan struct{})}
+	e := &goEngine{cfg: cfg, short: shortage{to: cfg.Log}, stop: make(chan struct{})}
 	e.total = newTotal(&e.cfg, func() {
 		for _, l := range e.loops {
 			l.wakeUp()

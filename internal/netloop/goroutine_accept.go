@@ -35,6 +35,14 @@ func (e *goEngine) Inherit(f *os.File) (netip.AddrPort, error) {
 		ln.Close()
 		return netip.AddrPort{}, fmt.Errorf("listen on %s, which was inherited: it is %s, no TCP socket", f.Name(), ln.Addr().Network())
 	}
+	raw, err := tl.SyscallConn()
+	if err == nil {
+		err = listenControl("", "", raw)
+	}
+	if err != nil {
+		tl.Close()
+		return netip.AddrPort{}, fmt.Errorf("listen on %s, which was inherited: %w", f.Name(), err)
+	}
 	return e.listen(tl)
 }
 
@@ -59,7 +67,10 @@ func (e *goEngine) accept(ln *net.TCPListener) {
 	defer e.accepting.Done()
 	defer ln.Close()
 	for {
-		for e.cfg.Full() && e.rest() {
+		for e.cfg.Full() {
+			if !e.rest() {
+				return
+			}
 		}
 		nc, err := ln.AcceptTCP()
 		switch {
@@ -82,7 +93,7 @@ func (e *goEngine) rest() bool {
 	select {
 	case <-time.After(acceptRest):
 		return true
-	case <-e.quit:
+	case <-e.stop:
 		return false
 	}
 }
@@ -140,6 +151,10 @@ func (e *goEngine) StopListening() {
 		ln.SetDeadline(time.Now().Add(empty))
 	}
 	e.listeners = nil
+	if !e.stopped {
+		e.stopped = true
+		close(e.stop)
+	}
 	e.mu.Unlock()
 	e.accepting.Wait()
 }
@@ -168,7 +183,6 @@ func (e *goEngine) Do(loop int, f func(Loop)) { e.loops[loop].do(f) }
 // Close implements Engine.
 func (e *goEngine) Close() error {
 	e.once.Do(func() {
-		close(e.quit)
 		e.mu.Lock()
 		e.closed = true
 		e.mu.Unlock()

@@ -125,7 +125,7 @@ type Engine interface {
 	// non-blocking socket and the engine's from here on, whatever Take returns.
 	Take(fd int) error
 	// StopListening closes the listening sockets; established connections go on. Connections that wait in the accept
-	// queue are accepted first.
+	// queue are accepted first, unless Config.Full is true: then they wait for who else has the socket.
 	StopListening()
 	// PendingTotal is the memory that pending output of all connections takes, as Config.MaxPendingTotal bounds it.
 	PendingTotal() int64
