@@ -47,6 +47,9 @@ var dialectNames = [dialects]string{"none", "html", "websocket"}
 // String is the dialect's name.
 func (d dialect) String() string { return dialectNames[d] }
 
+// counted tells whether a session's client.n is the number of messages that were written to it.
+func (d dialect) counted() bool { return d == dialectHTML }
+
 // flags of a client.
 type flags uint8
 

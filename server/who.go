@@ -50,8 +50,8 @@ type whoSession struct {
 	Peer     string    `json:"peer"`  // host:port
 	Since    time.Time `json:"since"` // its login; seconds are known
 	Dialect  string    `json:"dialect"`
-	Messages uint32    `json:"messages"` // written to it
-	Pending  int       `json:"pending"`  // bytes that its kernel has not taken
+	Messages *uint32   `json:"messages,omitempty"` // written to it; absent where nobody counts them
+	Pending  int       `json:"pending"`            // bytes that its kernel has not taken
 }
 
 // serveWho is GET /who/{id}, and DELETE, which ends the sessions. That there are none is an answer like others.
@@ -171,7 +171,11 @@ func (s *Server) describe(l netloop.Loop, conns []netloop.Conn) (all []whoSessio
 	for _, c := range conns {
 		if cl, peer := s.session(l, c); cl != nil {
 			since := s.born.Add(time.Duration(cl.since) * time.Second)
-			all = append(all, whoSession{Peer: peer, Since: since.UTC().Truncate(time.Second), Dialect: cl.dialect.String(), Messages: cl.n, Pending: l.Pending(c)})
+			w := whoSession{Peer: peer, Since: since.UTC().Truncate(time.Second), Dialect: cl.dialect.String(), Pending: l.Pending(c)}
+			if cl.dialect.counted() {
+				w.Messages = new(cl.n)
+			}
+			all = append(all, w)
 		}
 	}
 	return all
