@@ -28,8 +28,8 @@ func (g *goConn) wire() io.ReadWriter {
 	return g.nc
 }
 
-// shake does the handshake, and lets what was written meanwhile leave. It has a goroutine of its own, whose stack a handshake makes
-// four times as large as a reader's ever becomes. Who ends the connection, a deadline say, ends the handshake.
+// shake does the handshake, and lets what was written meanwhile leave. It has a goroutine of its own: a handshake makes the stack twice as large as
+// a reader needs it, and so it would stay. Who ends the connection, a deadline say, ends the handshake.
 func (l *goLoop) shake(c Conn, gc *goConn) {
 	err := gc.tls.Handshake()
 	l.inTurn(func() {
