@@ -102,6 +102,8 @@ type Config struct {
 	Stage router.Stage
 	// Keeper, if not nil, remembers ids that nobody here holds any more: this node stays interested in them while it does.
 	Keeper router.Keeper
+	// Sessions is how many sessions of this node an id may have (router.Local's Limit); 0: as many as come.
+	Sessions int
 	// Required refuses Send with ErrDisconnected while there is no NATS, instead of reaching local sessions only.
 	Required bool
 	// Pending is the slow consumer limit of this node: so many messages from other nodes may wait for Deliver. Further ones
@@ -185,6 +187,9 @@ func New(nc *nats.Conn, cfg Config, deliver router.Deliver) (*Router, error) {
 	r.local = router.NewWatched(deliver, r.changes.add)
 	if cfg.Stage != nil {
 		r.local.Through(cfg.Stage)
+	}
+	if cfg.Sessions > 0 {
+		r.local.Limit(cfg.Sessions)
 	}
 	if cfg.Keeper != nil {
 		cfg.Keeper.OnForget(r.changes.add)

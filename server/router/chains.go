@@ -52,6 +52,12 @@ func (r *Local) leave(slot uint32, l *login) {
 	is := &r.ids[h%shards]
 	is.mu.Lock()
 	defer is.mu.Unlock()
+	switch n := is.more[l.key]; {
+	case n > 1:
+		is.more[l.key] = n - 1
+	case n > 0:
+		delete(is.more, l.key)
+	}
 	p := is.Head(h >> shardBits)
 	for *p != 0 && *p != slot {
 		p = &r.memory.logins.At(*p).link

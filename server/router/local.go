@@ -17,7 +17,8 @@ const (
 type idShard struct {
 	mu sync.Mutex
 	slab.Index
-	_ [24]byte // a cache line each
+	more map[word]uint32 // by key: sessions of an id beyond its first; nil unless they are limited
+	_    [16]byte        // a cache line each
 }
 
 // sessionShard holds the chains of a share of the sessions.
@@ -37,6 +38,7 @@ type Local struct {
 	deliver  Deliver
 	interest Interest     // nil: nobody asks
 	stage    Stage        // nil: messages go straight to their sessions
+	most     int          // sessions that an id may have; 0: as many as come
 	seed     maphash.Seed // of this router, so that nobody can choose ids that share a chain
 	fanouts  sync.Pool    // of *[]Session: room for the sessions of an id that has many
 	memory   memory
@@ -58,6 +60,15 @@ func NewWatched(deliver Deliver, interest Interest) *Local {
 
 // Through makes all messages pass st. It must be called before the first Send.
 func (r *Local) Through(st Stage) { r.stage = st }
+
+// Limit lets each id have so many sessions at most; Login fails with ErrFull for one more. It must be called before the first Login. Only ids
+// with more than one session cost memory for it.
+func (r *Local) Limit(sessions int) {
+	r.most = sessions
+	for i := range r.ids {
+		r.ids[i].more = map[word]uint32{}
+	}
+}
 
 // Login implements Router. It allocates once per 512 logins, and it looks through the other ids that s holds: a session may
 // well hold hundreds, but not a million.
@@ -83,6 +94,9 @@ func (r *Local) Login(id []byte, s Session) error {
 	if same {
 		return nil
 	}
+	if r.most > 0 && leader != 0 && int(is.more[k.key])+1 >= r.most {
+		return ErrFull
+	}
 	if leader == 0 && k.text != nil {
 		k.key.lo = r.memory.putText(k.text)
 	}
@@ -90,6 +104,9 @@ func (r *Local) Login(id []byte, s Session) error {
 	l.key, l.session = k.key, session
 	if leader != 0 {
 		r.follow(leader, slot)
+		if is.more != nil {
+			is.more[k.key]++
+		}
 	} else {
 		r.lead(is, slot, k.hash)
 		if r.interest != nil {

@@ -476,3 +476,43 @@ func TestSessions(t *testing.T) {
 		t.Errorf("a bad id: %v", err)
 	}
 }
+
+// An id has as many sessions as it may have, however they come and go, and whatever its form; other ids do not matter.
+func TestLimit(t *testing.T) {
+	const most = 3
+	r := NewLocal(func(Session, []byte, uint64) {})
+	r.Limit(most)
+	ids := []string{"7", "somebody", "a-name-that-is-longer-than-one-block-of-text"}
+	held := map[string]map[Session]bool{}
+	for _, id := range ids {
+		held[id] = map[Session]bool{}
+	}
+	next := uint64(1)
+	for range 20_000 { // sessions 1 to 8 in an order without a pattern
+		next = next*6364136223846793005 + 1442695040888963407
+		s, id := Session(next>>33%8+1), ids[next>>50%3]
+		if next>>60 < 5 {
+			r.Logout(s)
+			for _, id := range ids {
+				delete(held[id], s)
+			}
+			continue
+		}
+		err := r.Login([]byte(id), s)
+		switch full := len(held[id]) == most && !held[id][s]; {
+		case full != errors.Is(err, ErrFull) || !full && err != nil:
+			t.Fatalf("session %d of %q, which %v hold: %v", s, id, held[id], err)
+		case err == nil:
+			held[id][s] = true
+		}
+	}
+	check(t, r)
+	for s := range Session(8) {
+		r.Logout(s + 1)
+	}
+	for i := range r.ids {
+		if n := len(r.ids[i].more); n != 0 {
+			t.Errorf("%d ids are counted that nobody holds", n)
+		}
+	}
+}

@@ -35,6 +35,8 @@ var (
 	// ErrID is returned by ValidID, Login and Send for an id that is empty, longer than MaxID bytes, or holds a byte
 	// other than A-Z a-z 0-9 . _ ~ - (RFC 3986 section 2.3, unreserved). The error's text names the offence.
 	ErrID = errors.New("router: bad id")
+	// ErrFull is returned by Login where the id has as many sessions as it may have (Local.Limit).
+	ErrFull = errors.New("router: the id has as many sessions as it may have")
 	// ErrNoSession is returned by Login for the zero Session.
 	ErrNoSession = errors.New("router: the zero session cannot log in")
 )
@@ -106,7 +108,7 @@ func (c Confirmation) Offline() bool { return c.Sessions+c.Remote == 0 }
 // that one goroutine sends to one id are handed over in its order; nothing is promised between goroutines.
 type Router interface {
 	// Login makes s a holder of id. A session may hold several ids, an id may have several sessions, and the same pair
-	// twice is one login. It fails with ErrID or ErrNoSession, and then nothing has changed.
+	// twice is one login. It fails with ErrID, ErrNoSession or ErrFull, and then nothing has changed.
 	Login(id []byte, s Session) error
 	// Logout forgets all ids of s. For a session that holds none it does nothing. A Send that begins after Logout has
 	// returned does not reach s.
