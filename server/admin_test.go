@@ -33,11 +33,11 @@ func TestStats(t *testing.T) {
 			t.Fatal(err)
 		}
 		histogram := func(name string) string { return name + ".buckets " + name + ".count " + name + ".sum" }
-		want := "conns.accepted conns.bad conns.max conns.not_found conns.open conns.refused conns.slow conns.streams conns.timeout conns.tls draining engine " +
+		want := "conns.accepted conns.bad conns.max conns.not_found conns.open conns.pending_bytes conns.refused conns.slow conns.streams conns.timeout conns.tls conns.waiting draining engine " +
 			"history.bytes history.evicted history.expired history.gaps history.ids history.messages history.reserved history.resumed history.total " +
 			"ledger.copies ledger.delivered ledger.dropped ledger.gone ledger.offline ledger.pending ledger.sent loops " +
 			"memory.gc_cycles memory.heap_bytes memory.idle_bytes memory.released_bytes memory.rss_bytes memory.stacks_bytes memory.total_bytes " +
-			"open_fds pending_bytes pid router.ids router.logins router.sessions uptime_s " +
+			"open_fds pid router.ids router.logins router.sessions uptime_s " +
 			histogram("work.login_s") + " " + histogram("work.loop.batch") + " work.loop.in_bytes " + histogram("work.loop.lag_s") + " work.loop.out_bytes " +
 			histogram("work.loop.turn_s") + " " + histogram("work.loop.written_s") + " " + histogram("work.send_s")
 		if runtime.GOOS != "linux" {

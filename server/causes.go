@@ -73,6 +73,8 @@ func causeOf(err error) cause {
 	switch {
 	case err == nil, errors.Is(err, io.EOF):
 		return causePeer
+	case errors.Is(err, netloop.ErrPending):
+		return causeSlow
 	case errors.Is(err, netloop.ErrHandshake):
 		return causeTLS
 	case errors.Is(err, netloop.ErrClosed):

@@ -43,12 +43,13 @@ func TestCensus(t *testing.T) {
 		if c.RefusedBy[causeNotFound] != 3 || c.RefusedBy[causeBadRequest] != 3 || c.RefusedBy[causeHeadTimeout] != 6 || sum(c.RefusedBy) != 12 {
 			t.Errorf("refused: %v", c.RefusedBy)
 		}
-		until(t, "one too many was refused and has ended", func() bool {
-			if b := dial(t, s); s.Stats().Conns.Refused > 0 {
-				b.Close()
-			}
-			return s.Stats().Conns.ClosedBy[causeFull] > 0
-		})
+		for range 20 - 3 {
+			dial(t, s).stream("3")
+		}
+		b := dial(t, s)
+		b.rest()
+		b.Close()
+		until(t, "one too many was refused and has ended", func() bool { return s.Stats().Conns.ClosedBy[causeFull] == 1 })
 		until(t, "the log tells of a client that was refused", func() bool { return log.count(complaints[causeFull]) > 0 })
 	})
 }

@@ -12,7 +12,7 @@ import (
 // client is what the front remembers of each connection. What only few connections need lies in the maps of frontLoop.
 type client struct {
 	n       uint32  // html: messages written to it; the next one is number n+1. WebSocket: 1 while a ping has no answer
-	since   uint32  // seconds from the server's start to its login
+	since   uint32  // seconds from the server's start to its login; without one, its turn in a queue
 	phase   phase   //
 	dialect dialect // of its last login
 	flags   flags   //
@@ -57,7 +57,8 @@ const (
 	flagPlain  flags = 1 << iota // HTTP/1.0: a stream is not chunked and ends with the connection
 	flagLast                     // the connection ends behind the answer to this request
 	flagKept                     // it has had an answer: what it waits for is a further request
-	flagFull                     // it holds no place, see front.admit
+	flagWaits                    // it has no whole request, and stands in frontLoop.waiting
+	flagParts                    // it has no place among MaxConns, and stands in frontLoop.parting
 	flagLogged                   // logged in
 )
 
@@ -67,6 +68,10 @@ func (c *client) has(f flags) bool { return c.flags&f != 0 }
 type frontLoop struct {
 	clients  slab.Slab[client]   // mirrors the loop's connections by slot
 	partials map[uint32]*partial // requests that have not come whole, by slot
+	waiting  queue               // connections without a whole request
+	waitMax  int                 // how many there may be
+	parting  queue               // connections that have their last answer, and no place any more
+	from     slab.Slab[host]     // where they come from, by slot; empty unless MaxConnsPerIP is given
 	sockets  map[uint32]*socket  // what WebSocket clients have begun to say, by slot
 	talkers  map[uint32]talker   // those that may publish, by slot
 	gathered int                 // bytes in sockets
@@ -90,11 +95,13 @@ type partial struct {
 	body wire.BodySkipper // once the head is whole
 }
 
-// counts are the front's counters; all but open, held, lent and sessions only grow.
+// counts are the front's counters; all but open, held, lent, waiting, pending and sessions only grow.
 type counts struct {
 	open     atomic.Int64           // connections now
 	held     atomic.Int64           // of open, those within MaxConns
 	lent     atomic.Int64           // descriptors that the admin listener's connections hold beyond adminPlaces
+	waiting  atomic.Int64           // connections without a whole request
+	pending  atomic.Int64           // memory of pending output in bytes, see netloop.Config.Pending
 	accepted atomic.Int64           // connections ever
 	logins   atomic.Int64           // sessions ever
 	cut      atomic.Int64           // did not end in time while draining
@@ -108,7 +115,7 @@ type counts struct {
 
 // stats are the counters but for the most that may be open.
 func (c *counts) stats() ConnStats {
-	return ConnStats{Open: c.open.Load(), Accepted: c.accepted.Load(), Streams: c.logins.Load(), Refused: c.refused[causeFull].Load(),
+	return ConnStats{Open: c.open.Load(), Waiting: c.waiting.Load(), Pending: c.pending.Load(), Accepted: c.accepted.Load(), Streams: c.logins.Load(), Refused: c.refused[causeFull].Load(),
 		Bad: c.refused[causeBadRequest].Load(), NotFound: c.refused[causeNotFound].Load(), Timeout: c.refused[causeHeadTimeout].Load(),
 		Slow: c.closed[causeSlow].Load(), TLS: c.closed[causeTLS].Load(),
 		By: c.by.look(), RefusedBy: lookAll(&c.refused), ClosedBy: lookAll(&c.closed)}
@@ -118,6 +125,7 @@ func (f *front) ready(loops int) {
 	for range loops {
 		f.s.loops = append(f.s.loops, &frontLoop{partials: map[uint32]*partial{}, sockets: map[uint32]*socket{}, talkers: map[uint32]talker{}})
 	}
+	f.limitLoops()
 }
 
 func (f *front) loop(l netloop.Loop) *frontLoop { return f.s.loops[l.Index()] }

@@ -76,6 +76,7 @@ func (c *Config) setDefaults() error {
 		c.checkOrigins,
 		c.checkAdmin,
 		c.checkHistory,
+		c.checkLimits,
 	} {
 		if err := check(); err != nil {
 			return err

@@ -60,6 +60,7 @@ func dialectOf(req *wire.Request) (d dialect, list []byte) {
 // request answers the request in fl.req; rest is what has arrived behind it.
 func (f *front) request(l netloop.Loop, c netloop.Conn, cl *client, rest []byte) {
 	fl := f.loop(l)
+	f.headWhole(fl, cl)
 	cl.flags &^= flagPlain | flagLast
 	if fl.req.Minor == 0 {
 		cl.flags |= flagPlain

@@ -117,6 +117,7 @@ func (f *front) finish(l netloop.Loop, c netloop.Conn, why cause, last []byte) {
 	fl.forget(c.Slot())
 	cl.cause = why
 	f.become(cl, phaseEnd)
+	f.part(l, c, cl)
 	l.End(c, last)
 }
 

@@ -38,15 +38,16 @@ type Cluster interface {
 
 // Hooks are what a Cluster calls; the server makes them. They are of the kinds that server/cluster's Config says.
 type Hooks struct {
-	Deliver router.Deliver                              // a message for a session
-	Offline func(tag uint64)                            // nobody anywhere wanted the message that was sent with that tag
-	Arrived func(origin string, sole bool) (tag uint64) // a message from elsewhere; on one goroutine
-	Unheld  func(tag uint64, sole bool)                 // and it found no session here
-	Idle    func()                                      // no further message has come yet
-	Account func(origin string) []byte                  // JSON of the Ledger of an origin; empty is all
-	Asked   func(question []byte) (answer []byte)       // what another node asked with AskAll; on one goroutine
-	Stage   router.Stage                                // what messages pass before Deliver
-	Keeper  router.Keeper                               // of ids that nobody holds any more; nil: there is none
+	Deliver  router.Deliver                              // a message for a session
+	Offline  func(tag uint64)                            // nobody anywhere wanted the message that was sent with that tag
+	Arrived  func(origin string, sole bool) (tag uint64) // a message from elsewhere; on one goroutine
+	Unheld   func(tag uint64, sole bool)                 // and it found no session here
+	Idle     func()                                      // no further message has come yet
+	Account  func(origin string) []byte                  // JSON of the Ledger of an origin; empty is all
+	Asked    func(question []byte) (answer []byte)       // what another node asked with AskAll; on one goroutine
+	Stage    router.Stage                                // what messages pass before Deliver
+	Keeper   router.Keeper                               // of ids that nobody holds any more; nil: there is none
+	Sessions int                                         // of this process that an id may have; 0: as many as come
 }
 
 // ClusterStats says how a node stands with the others.
@@ -97,11 +98,14 @@ func (s *Server) join() error {
 	if s.cfg.Join == nil {
 		s.local = router.NewLocal(s.post)
 		s.local.Through(s.history)
+		if s.cfg.MaxConnsPerID > 0 {
+			s.local.Limit(s.cfg.MaxConnsPerID)
+		}
 		s.router = s.local
 		return nil
 	}
 	c, err := s.cfg.Join(Hooks{Deliver: s.post, Offline: s.offline, Arrived: s.arrived, Unheld: s.unheld, Idle: s.engine.Flush, Account: s.account, Asked: s.asked,
-		Stage: s.history, Keeper: s.history})
+		Stage: s.history, Keeper: s.history, Sessions: s.cfg.MaxConnsPerID})
 	if err != nil {
 		return err
 	}

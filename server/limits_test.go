@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +180,79 @@ func TestSlowClose(t *testing.T) {
 		if st.Conns.Slow != 1 || st.Conns.Open != 1 || l.Dropped != 1 || l.Gone == 0 ||
 			l.Sent != int64(sent)+1 || l.Sent != l.Delivered+l.Offline+l.Dropped+l.Gone {
 			t.Errorf("%+v, ledger %+v, sent %d", st.Conns, l, sent+1)
+		}
+	})
+}
+
+// Readers that do not read fill what all may hold together and no more, whatever the policy; who reads gets everything, and the ledger knows
+// what became of the rest.
+func TestMaxPendingTotal(t *testing.T) {
+	for _, policy := range []SlowPolicy{SlowDrop, SlowClose} {
+		eachEngine(t, func(t *testing.T, engine string) {
+			const stuck, bound = 20, 1 << 20 // of which 20 times MaxPending is more
+			s := start(t, Config{Engine: engine, Loops: 1, MaxPending: 64 << 10, MaxPendingTotal: bound, SlowPolicy: policy})
+			good := dial(t, s).stream("good")
+			var lines strings.Builder
+			for i := range stuck {
+				id := strconv.Itoa(i)
+				dialTo(t, s.Comet().String(), 4<<10).stream(id)
+				lines.WriteString(id + "\t" + strings.Repeat("m", 3000) + "\n")
+			}
+			lines.WriteString("good\tnot your fault\n")
+			sent := int64(0)
+			for n := 1; ; n++ { // until each of them has been refused something, or is gone
+				publish(t, s, lines.String())
+				sent += stuck + 1
+				good.wantMessage(n, "not your fault")
+				st := s.Stats()
+				if st.Conns.Pending > bound {
+					t.Errorf("%d bytes are held after %d rounds", st.Conns.Pending, n)
+				}
+				if policy == SlowDrop && st.Ledger.Dropped > 10*stuck || policy == SlowClose && st.Conns.Open == 1 {
+					break
+				}
+				if n > 1000 {
+					t.Fatalf("60 MB and no end: %+v", st)
+				}
+			}
+			st := s.Stats()
+			l := st.Ledger
+			if l.Sent != sent || l.Sent != l.Copies+l.Offline || l.Copies != l.Delivered+l.Dropped+l.Gone+l.Pending {
+				t.Errorf("%d sent, ledger %+v", sent, l)
+			}
+			switch policy {
+			case SlowDrop:
+				if st.Conns.Pending < bound/2 || st.Conns.Open != stuck+1 || st.Conns.Slow != 0 || l.Gone != 0 {
+					t.Errorf("drop: %+v, ledger %+v", st.Conns, l)
+				}
+			case SlowClose:
+				if st.Conns.Slow != stuck || l.Dropped != stuck {
+					t.Errorf("close: %+v, ledger %+v", st.Conns, l)
+				}
+				until(t, "nothing is held", func() bool { return s.Stats().Conns.Pending == 0 })
+			}
+		})
+	}
+}
+
+// Where even the beginnings of messages are too much, who has taken nothing for the longest time is closed, whatever the policy.
+func TestMaxPendingTotalCloses(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		const stuck, bound = 10, 4 << 20
+		s := start(t, Config{Engine: engine, Loops: 1, MaxPendingTotal: bound, MessageMax: 1 << 20})
+		good := dial(t, s).stream("good")
+		large := strings.Repeat("m", 1<<20)
+		for i := range stuck {
+			id := strconv.Itoa(i)
+			dialTo(t, s.Comet().String(), 4<<10).stream(id)
+			publish(t, s, id+"\t"+large+"\ngood\tnot your fault\n")
+			good.wantMessage(i+1, "not your fault")
+			until(t, "less than the bound is held", func() bool { return s.Stats().Conns.Pending <= bound })
+		}
+		st := s.Stats()
+		l := st.Ledger
+		if st.Conns.Slow < stuck-4 || st.Conns.Slow > stuck-2 || l.Gone != st.Conns.Slow || l.Sent != 2*stuck || l.Sent != l.Delivered+l.Gone+l.Pending {
+			t.Errorf("%+v, ledger %+v", st.Conns, l)
 		}
 	})
 }

@@ -154,12 +154,13 @@ func TestMetricsAreFixed(t *testing.T) {
 // statsPaths says where /stats has what a metric has. What is not here is not in both.
 var statsPaths = map[string]string{
 	"cometctl_connections_max":                   "conns.max",
+	"cometctl_connections_waiting":               "conns.waiting",
 	"cometctl_connections_accepted_total":        "conns.accepted",
 	"cometctl_streams_total":                     "conns.streams",
 	"cometctl_router_sessions":                   "router.sessions",
 	"cometctl_router_ids":                        "router.ids",
 	"cometctl_router_logins":                     "router.logins",
-	"cometctl_pending_bytes":                     "pending_bytes",
+	"cometctl_pending_bytes":                     "conns.pending_bytes",
 	"cometctl_messages_replayed_total":           "ledger.replayed",
 	"cometctl_history_ids":                       "history.ids",
 	"cometctl_history_messages":                  "history.messages",

@@ -33,6 +33,7 @@ func connMetrics() []metric {
 					}
 				}
 			}},
+		gauge("connections_waiting", "Connections without a whole request.", func(st *Stats) int64 { return st.Conns.Waiting }),
 		gauge("connections_max", "The most connections that may be open.", func(st *Stats) int64 { return st.Conns.Max }),
 		counter("connections_accepted_total", "Connections accepted.", func(st *Stats) int64 { return st.Conns.Accepted }),
 		counter("streams_total", "Streams begun.", func(st *Stats) int64 { return st.Conns.Streams }),
@@ -85,7 +86,7 @@ func workMetrics() []metric {
 	return []metric{
 		counter("received_bytes_total", "Bytes read from connections of the comet listener.", func(st *Stats) int64 { return st.Work.Loop.In }),
 		counter("sent_bytes_total", "Bytes written to connections of the comet listener.", func(st *Stats) int64 { return st.Work.Loop.Out }),
-		gauge("pending_bytes", "Memory of output that the kernel has not taken yet.", func(st *Stats) int64 { return st.Pending }),
+		gauge("pending_bytes", "Memory of output that the kernel has not taken yet.", func(st *Stats) int64 { return st.Conns.Pending }),
 		histogram("loop_turn_events", "What came to one turn of a loop: posts, ready sockets and deadlines.", func(st *Stats) meter.Histogram { return st.Work.Loop.Batch }),
 		histogram("loop_turn_duration_seconds", "How long a turn of a loop took.", func(st *Stats) meter.Histogram { return st.Work.Loop.Turn }),
 		histogram("loop_lag_seconds", "For how long the oldest post or deadline of a turn had been due when it began.", func(st *Stats) meter.Histogram { return st.Work.Loop.Lag }),

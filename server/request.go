@@ -63,7 +63,8 @@ func (f *front) readHead(l netloop.Loop, c netloop.Conn, cl *client, b []byte) (
 // begin keeps the beginning of a request. The first request of a connection has its time from when that was opened.
 func (f *front) begin(l netloop.Loop, c netloop.Conn, cl *client, p *partial) {
 	f.loop(l).partials[c.Slot()] = p
-	if cl.has(flagKept) {
+	if cl.has(flagKept) && !cl.has(flagWaits) {
+		f.wait(l, c, cl)
 		l.SetDeadline(c, f.s.cfg.HeadTimeout)
 	}
 }

@@ -65,6 +65,17 @@ type Config struct {
 	MessageMax   int           // largest message in bytes; default 64 KiB
 	KeepAlive    time.Duration // how long a connection may wait for its next request; default DefaultKeepAlive
 	DrainTimeout time.Duration // how long Drain waits for output to leave; default DefaultDrainTimeout
+	// MaxPendingTotal bounds the memory of all connections' pending output in bytes; default DefaultMaxPendingTotal.
+	MaxPendingTotal int64
+	// MaxHandshakes is how many connections may be without a whole request; for one more, the one that has waited longest is cut. Each loop has
+	// its share. Default: handshakesPerLoop for each loop.
+	MaxHandshakes int
+	// MaxConnsPerIP is how many connections an address may have (of IPv6, a /64), MaxConnsPerID how many sessions of this process an id may have;
+	// default: as many as come.
+	MaxConnsPerIP, MaxConnsPerID int
+	// AcceptRate is how many connections a second are accepted in the long run, and how many may come at once; the others are answered with 503.
+	// Default: as many as come.
+	AcceptRate float64
 	// TLSCert and TLSKey are files in PEM form, by which the comet listener speaks TLS, on the goroutine engine. Reload reads them again. Default:
 	// it does not speak TLS.
 	TLSCert, TLSKey string
@@ -126,6 +137,8 @@ type Server struct {
 	ledger   ledger
 	counts   *counts
 	most     int64        // descriptors that connections may hold, beside adminPlaces
+	rate     bucket       // accepts a second
+	hosts    *hosts       // connections by address; nil: nobody asks
 	loops    []*frontLoop // by loop; each belongs to its loop's turn
 	meters   []*netloop.Meter
 	files    map[string]ui.File // the page at /, by path
@@ -195,7 +208,8 @@ func (s *Server) start() (err error) {
 	s.files = ui.Files(s.adminForPage())
 	front := &front{s: s}
 	s.engine, err = netloop.New(netloop.Config{Engine: s.cfg.Engine, Loops: s.cfg.Loops, MaxPending: s.cfg.MaxPending,
-		Linger: s.cfg.DrainTimeout, Full: s.full, Meter: s.loopMeter, TLS: s.certs.config(), NotTLS: front.notTLS, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
+		MaxPendingTotal: s.cfg.MaxPendingTotal, Pending: &s.counts.pending, Linger: s.cfg.DrainTimeout, Full: s.full, Meter: s.loopMeter,
+		TLS: s.certs.config(), NotTLS: front.notTLS, Log: func(msg string) { s.cfg.Log.Warn(msg) }}, front)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,6 @@ type Stats struct {
 	Router   RouterStats `json:"router"`
 	Ledger   Ledger      `json:"ledger"`
 	Work     Work        `json:"work"`
-	Pending  int64       `json:"pending_bytes"` // memory of output that the kernel has not taken yet
 	Memory   MemoryStats `json:"memory"`
 	// History is what is kept of messages, of all workers together where there are several.
 	History history.Stats `json:"history"`
@@ -31,14 +30,16 @@ type Stats struct {
 	OpenFiles int `json:"open_fds,omitempty"`
 }
 
-// ConnStats counts connections of the comet listener. All but Open, Max and By only grow.
+// ConnStats counts connections of the comet listener. All but the first four and By only grow.
 type ConnStats struct {
-	Open     int64 `json:"open"`     // now, whatever they have asked for
-	Max      int64 `json:"max"`      // the most that may be open
-	Accepted int64 `json:"accepted"` // ever
-	Streams  int64 `json:"streams"`  // logged in, ever
-	Refused  int64 `json:"refused"`  // answered with 503 because Max were open
-	Bad      int64 `json:"bad"`      // answered with 400, 414, 431, 501 or 505
+	Open     int64 `json:"open"`          // now, whatever they have asked for
+	Max      int64 `json:"max"`           // the most that may be open
+	Waiting  int64 `json:"waiting"`       // of Open, those without a whole request
+	Pending  int64 `json:"pending_bytes"` // memory of the output that the kernel has not taken
+	Accepted int64 `json:"accepted"`      // ever
+	Streams  int64 `json:"streams"`       // logged in, ever
+	Refused  int64 `json:"refused"`       // answered with 503 because Max were open
+	Bad      int64 `json:"bad"`           // answered with 400, 414, 431, 501 or 505
 	NotFound int64 `json:"not_found"`
 	Timeout  int64 `json:"timeout"` // cut off because the request head took too long
 	Slow     int64 `json:"slow"`    // ended by the slow policy
@@ -52,7 +53,7 @@ type ConnStats struct {
 // Ended is what c is when the process has ended: nobody is there any more, and the system has ended who was.
 func (c ConnStats) Ended() ConnStats {
 	c.ClosedBy[causeError] += c.Open
-	c.Open, c.Max, c.By = 0, 0, Census{}
+	c.Open, c.Max, c.Waiting, c.Pending, c.By = 0, 0, 0, 0, Census{}
 	return c
 }
 
@@ -60,6 +61,8 @@ func (c ConnStats) Ended() ConnStats {
 func (c *ConnStats) Add(o ConnStats) {
 	c.Open += o.Open
 	c.Max += o.Max
+	c.Waiting += o.Waiting
+	c.Pending += o.Pending
 	c.Accepted += o.Accepted
 	c.Streams += o.Streams
 	c.Refused += o.Refused
@@ -93,7 +96,7 @@ type WorkerStats struct {
 	PID      int         `json:"pid"`      // 0: it has none just now
 	State    string      `json:"state"`    // running, starting, stuck (it does not answer), waiting (to be started again) or over
 	Restarts int         `json:"restarts"` // how often it was started again
-	Conns    ConnStats   `json:"conns"`    // all but Open and Max since its first start
+	Conns    ConnStats   `json:"conns"`    // what only grows since its first start
 	Router   RouterStats `json:"router"`
 	Ledger   Ledger      `json:"ledger"`        // since its first start
 	Why      string      `json:"why,omitempty"` // how it last ended
@@ -122,7 +125,7 @@ func (s *Server) Stats() Stats {
 		Conns:  conns,
 		Router: RouterStats{Sessions: int64(r.Sessions), IDs: int64(r.IDs), Logins: int64(r.Logins)},
 		Ledger: s.ledgerNow(),
-		Work:   s.work(), Pending: s.engine.PendingTotal(),
+		Work:   s.work(),
 		Memory: readMemory(), OpenFiles: openDescriptors(),
 	}
 	if !s.cfg.NoFront {

@@ -26,7 +26,9 @@ func (f *front) stream(l netloop.Loop, c netloop.Conn, cl *client, d dialect, re
 		})
 		if err != nil {
 			f.s.router.Logout(router.Session(c))
-			f.refuse(l, c, &wire.Error{Status: 500, Reason: plain(err)})
+			if !f.loginFailed(l, c, err) {
+				f.refuse(l, c, &wire.Error{Status: 500, Reason: plain(err)})
+			}
 			return
 		}
 	}

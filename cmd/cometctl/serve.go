@@ -67,6 +67,10 @@ What goes wrong is logged on stderr (--log text or json): ten lines of a kind, t
 (Last-Event-ID, since=N) is told what it missed. Where that is not known any more it is told so: a gap. Numbers belong to one run of
 one process: who comes back after a restart, or to another node or worker, is told a gap and then what is kept there.
 
+Whoever is refused is told when to try again, and counted by cause in /stats and /metrics: --max-conns, --max-handshakes,
+--max-conns-per-ip, --max-conns-per-id, --accept-rate. Readers that do not read hold --max-pending each and --max-pending-total
+together at most; docs/limits.md has a table of all bounds.
+
 For every flag, 0, or an empty address, means its default. --max-pending should hold several of the largest messages
 (--message-max): a reader that is one message behind has that one pending.`,
 		Example: `  cometctl serve
@@ -139,6 +143,7 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 	addAdminFlags(f, &cfg)
 	addHistoryFlags(f, &cfg)
 	addWSFlags(f, &cfg)
+	addLimitFlags(f, &cfg)
 	among.add(f)
 	f.BoolVar(&asJSON, "json", false, "make the ready line a JSON object")
 	logs.add(f)

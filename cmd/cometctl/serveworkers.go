@@ -90,6 +90,9 @@ func inWorkers(ctx context.Context, s streams, cfg *node.Config, n int, nats nat
 	if job.Server.History, err = shareHistory(of.History, n); err != nil {
 		return usageError(err)
 	}
+	if err := checkShares(of, n); err != nil {
+		return usageError(err)
+	}
 	job.Processors = max(job.Server.Loops, runtime.NumCPU()/n)
 	if cfg.Embed != nil {
 		job.Ours, job.User, job.Password = true, cfg.Embed.User, cfg.Embed.Password
@@ -99,7 +102,7 @@ func inWorkers(ctx context.Context, s streams, cfg *node.Config, n int, nats nat
 		f, err := workers.Start(ctx, workers.Config{N: n, Listen: of.Listen, Command: []string{program, serveWorker}, Drain: of.DrainTimeout,
 			Stderr: s.err, Log: of.Log, Job: func(i int) any {
 				j := job
-				j.URLs, j.Name, j.Server.MaxConns = urls, node.WorkerName(name, i), share(of.MaxConns, n, i)
+				j.URLs, j.Name, j.Server = urls, node.WorkerName(name, i), shareLimits(j.Server, n, i)
 				return j
 			}})
 		if err != nil {

@@ -29,6 +29,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -165,6 +166,8 @@ type Config struct {
 	// MaxPendingTotal bounds the memory of all pending output that the kernel has not taken, in bytes. Seven eighths are for writes behind
 	// others; where the rest does not suffice either, who has taken nothing for the longest time is closed with ErrPending. Default: no bound.
 	MaxPendingTotal int64
+	// Pending is where PendingTotal is counted, so that another process may see it; default: where nobody else does.
+	Pending *atomic.Int64
 }
 
 // Errors that a Handler's Closed or an Engine's method returns; compare with errors.Is.

@@ -14,7 +14,7 @@ import (
 
 // total is what all loops of an engine hold together.
 type total struct {
-	n     atomic.Int64
+	n     *atomic.Int64
 	max   int64
 	loops int64
 	rouse func() // makes every loop take a turn
@@ -25,7 +25,11 @@ func newTotal(cfg *Config, rouse func()) *total {
 	if most <= 0 {
 		most = math.MaxInt64
 	}
-	return &total{max: most, loops: int64(cfg.Loops), rouse: rouse}
+	n := cfg.Pending
+	if n == nil {
+		n = new(atomic.Int64)
+	}
+	return &total{n: n, max: most, loops: int64(cfg.Loops), rouse: rouse}
 }
 
 // tight tells that a backlog must not grow any more.

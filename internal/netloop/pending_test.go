@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -231,7 +232,7 @@ func TestPendingTotalIsSharedByLoops(t *testing.T) {
 // The ring of holdings beside the plainest list that does the same.
 func TestHoldings(t *testing.T) {
 	var s holdings
-	of := &total{max: 1 << 40}
+	of := &total{n: new(atomic.Int64), max: 1 << 40}
 	s.init(of)
 	all := make([]*holding, 20)
 	for i := range all {

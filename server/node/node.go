@@ -198,7 +198,7 @@ func towards(own *tls.Config) (*tls.Config, error) {
 func (n *Node) join(nc *nats.Conn, cfg *Config, h server.Hooks) (server.Cluster, error) {
 	var err error
 	n.router, err = cluster.New(nc, cluster.Config{Name: cfg.Name, Required: cfg.Server.Required, Log: cfg.Server.Log,
-		Offline: h.Offline, Arrived: h.Arrived, Unheld: h.Unheld, Idle: h.Idle, Account: h.Account, Asked: h.Asked, Stage: h.Stage, Keeper: h.Keeper}, h.Deliver)
+		Offline: h.Offline, Arrived: h.Arrived, Unheld: h.Unheld, Idle: h.Idle, Account: h.Account, Asked: h.Asked, Stage: h.Stage, Keeper: h.Keeper, Sessions: h.Sessions}, h.Deliver)
 	if err != nil {
 		return nil, err
 	}

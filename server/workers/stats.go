@@ -68,7 +68,6 @@ func (f *Family) Report(st *server.Stats) {
 		st.Conns.Add(row.Conns)
 		st.Ledger.Add(row.Ledger)
 		st.Router.Add(row.Router)
-		st.Pending += w.last.Pending
 		st.History.Add(w.last.History)
 		st.Work.Add(w.past.work)
 		st.Work.Add(w.page.Work())
