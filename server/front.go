@@ -47,7 +47,9 @@ func (f *front) Posted(l netloop.Loop, c netloop.Conn, msg []byte, tag uint64, a
 	}
 	cl := fl.clients.At(c.Slot())
 	if l.Write(c, fl.render(cl, msg), account) {
-		cl.n++
+		if cl.dialect == dialectHTML {
+			cl.n++
+		}
 		return
 	}
 	f.s.ledger.settle(account, dropped)
