@@ -280,6 +280,15 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	text, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Concat(dialectNames[:], phaseNames[1:], causeNames[:]) {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("the label value %s is not documented", name)
+		}
+	}
 	row := regexp.MustCompile("^\\| `(cometctl_[a-z_]+)(?:\\{([a-z_, ]+)\\})?` \\| (gauge|counter|histogram) \\|")
 	documented := map[string]string{} // type and labels by name
 	for lines := bufio.NewScanner(f); lines.Scan(); {

@@ -147,7 +147,7 @@ func (l *limits) sum(c *count) {
 func (c *count) tell() {
 	c.ending.Stop()
 	r := slog.NewRecord(time.Now(), c.level, c.first+": more like this", 0)
-	r.AddAttrs(slog.Int("more", c.held), slog.Duration("in", Window))
+	r.AddAttrs(slog.Int("more", c.held), slog.String("in", Window.String()))
 	_ = c.to.Handle(context.Background(), r) // a log that cannot be written is told to nobody
 	c.held, c.to, c.ending = 0, nil, nil
 }
