@@ -57,7 +57,7 @@ func TestHistoryUnderPressure(t *testing.T) {
 		for range 3 {
 			publishers.Go(func() {
 				var lines strings.Builder
-				for i := range 200 {
+				for i := range 100 {
 					fmt.Fprintf(&lines, "%d\t%s\n", i%4, text)
 				}
 				if a, err := askAdmin(s, "POST", "/send", "", strings.NewReader(lines.String())); err != nil || a.status != 200 {
@@ -97,7 +97,7 @@ func TestHistoryUnderPressure(t *testing.T) {
 			b.reset()
 		}
 		until(t, "nothing is on its way", func() bool { return s.Stats().Ledger.Pending == 0 })
-		if l := s.Stats().Ledger; l.Sent != 600 || l.Copies != l.Delivered+l.Dropped+l.Gone {
+		if l := s.Stats().Ledger; l.Sent != 300 || l.Copies != l.Delivered+l.Dropped+l.Gone {
 			t.Errorf("%+v", l)
 		}
 	})

@@ -101,6 +101,9 @@ For every flag, 0, or an empty address, means its default. --max-pending should 
 			if cfg.NoFront && cmd.Flags().Changed("listen") {
 				return usageErrorf("--listen %s with --router-only: that one has no comet listener", cfg.Listen)
 			}
+			if cfg.NoFront && cfg.History.Messages > 0 {
+				return usageErrorf("--history %d with --router-only: that one has no clients to keep it for", cfg.History.Messages)
+			}
 			processes := 0
 			if many != "" {
 				if processes, err = parseWorkers(many, cfg.MaxConns); err != nil {

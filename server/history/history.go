@@ -68,7 +68,7 @@ const (
 
 // shard holds the records of a share of the ids.
 type shard struct {
-	mu     sync.Mutex
+	mu     sync.Mutex  // let go of with unlock
 	wanted atomic.Bool // a loop found it taken
 	queue  queue       // those who are told when it is free
 	index  slab.Index
@@ -174,8 +174,7 @@ func (s *Store) Leave(ticket uint32) {
 	if cap(sh.staged) > keepStaged {
 		sh.staged = nil
 	}
-	sh.mu.Unlock()
-	sh.queue.call()
+	sh.unlock()
 }
 
 // Has tells whether id has a record: its numbers live, and who holds one of them may come back. It may wait for a publisher.
@@ -186,7 +185,7 @@ func (s *Store) Has(id []byte) bool {
 	hash := s.hash(id)
 	sh := &s.shards[hash%shards]
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
+	defer sh.unlock()
 	return s.find(sh, hash, id) != 0
 }
 

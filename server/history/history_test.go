@@ -161,18 +161,42 @@ func TestBusy(t *testing.T) {
 	if !busy || err != nil {
 		t.Errorf("busy %v, error %v", busy, err)
 	}
-	calls := 0
-	s.OnFree([]byte("1"), func() { calls++ })
-	if calls != 0 {
+	calls := make(chan bool)
+	s.OnFree([]byte("1"), func() { calls <- true })
+	select {
+	case <-calls:
 		t.Error("told that it is free when it is not")
+	case <-time.After(time.Millisecond):
 	}
 	s.Leave(ticket)
-	if s.OnFree([]byte("1"), func() { calls += 10 }); calls != 11 {
-		t.Errorf("told %d times", calls)
-	}
+	<-calls
+	s.OnFree([]byte("1"), func() { calls <- true })
+	<-calls
 	if _, _, busy, _ = s.TryResume([]byte("1"), 0, true, func() error { return nil }, func(uint64, []byte) {}); busy {
 		t.Error("busy for nobody")
 	}
+}
+
+// TestFree has the shard be in the hands of everybody who may have it, and somebody ask for it then: all of them tell when they have done.
+func TestFree(t *testing.T) {
+	s := New(Config{Messages: 1}, standing)
+	s.memory.limit = 2
+	calls := make(chan bool)
+	ask := func() error {
+		if _, _, busy, _ := s.TryResume([]byte("1"), 0, false, nil, nil); !busy {
+			t.Error("not busy")
+		}
+		s.OnFree([]byte("1"), func() { calls <- true })
+		return nil
+	}
+	s.TryResume([]byte("1"), 0, false, ask, nil)
+	<-calls
+	s.Sweep(0, func([]byte) bool { return ask() == nil })
+	<-calls
+	s.Sweep(0, func([]byte) bool { return false })
+	s.OnForget(func(string) { ask() })
+	send(s, "2", "m") // takes the place of the record, whose shard is most likely another one
+	<-calls
 }
 
 // A message that is too large to be kept takes what is before it along: without it that is of no use.

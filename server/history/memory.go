@@ -171,7 +171,7 @@ func (s *Store) evict(own *shard) bool {
 		return false
 	}
 	if sh != own {
-		defer sh.mu.Unlock()
+		defer sh.unlock()
 	}
 	r := s.memory.record(slot)
 	s.counts.evicted.Add(int64(r.count))

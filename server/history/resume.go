@@ -35,29 +35,34 @@ func (q *queue) add(f func()) {
 	q.some.Store(true)
 }
 
-// call calls those in the queue, once each. No lock is held.
-func (q *queue) call() {
-	if !q.some.Load() {
-		return
-	}
+func (q *queue) take() []func() {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	fs := q.fs
 	q.fs = nil
 	q.some.Store(false)
-	q.mu.Unlock()
-	for _, f := range fs {
-		f()
+	return fs
+}
+
+// unlock lets go of the shard, and tells those who wait for that. Whoever has held it, however shortly, must: it may be the one that they have
+// found there.
+func (sh *shard) unlock() {
+	sh.mu.Unlock()
+	if !sh.queue.some.Load() {
+		return
+	}
+	for _, f := range sh.queue.take() {
+		go f() // not here: we may be in a loop's turn, or hold another shard
 	}
 }
 
-// OnFree calls f when it is worth while to try TryResume for id again: soon, once, on another goroutine or on the caller's, which may be within
-// its turn. f should post to a loop (Engine.Do).
+// OnFree calls f, once and soon, when it is worth while to try TryResume for id again, on a goroutine of its own. f should post to a loop
+// (Engine.Do).
 func (s *Store) OnFree(id []byte, f func()) {
 	sh := &s.shards[s.hash(id)%shards]
 	sh.queue.add(f)
 	if sh.mu.TryLock() { // who held it may have left before f was in the queue
-		sh.mu.Unlock()
-		sh.queue.call()
+		sh.unlock()
 	}
 }
 
@@ -82,7 +87,7 @@ func (s *Store) TryResume(id []byte, since uint64, known bool, join func() error
 		sh.wanted.Store(true)
 		return 0, false, true, nil
 	}
-	defer sh.mu.Unlock()
+	defer sh.unlock()
 	sh.wanted.Store(false)
 	if err := join(); err != nil {
 		return 0, false, false, err

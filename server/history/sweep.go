@@ -42,7 +42,7 @@ func (s *Store) walk(f func(sh *shard, bucket uint32)) {
 				f(sh, b)
 			}
 			more = end < sh.index.Buckets()
-			sh.mu.Unlock()
+			sh.unlock()
 		}
 	}
 }
