@@ -194,3 +194,43 @@ func TestSocketsRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Whatever the environment says, it is a manager that can be told things, none, or an error that names the variable.
+func FuzzFind(f *testing.F) {
+	f.Add("/run/systemd/notify", "30000000", "7")
+	f.Add("@abstract", "0", "")
+	f.Add("", "x", "8")
+	f.Add("vsock:2:1", "-1", "07")
+	f.Add("/x", "9223372036854775", "7")
+	f.Fuzz(func(t *testing.T, socket, usec, pid string) {
+		m, err := Find(func(name string) string {
+			return map[string]string{"NOTIFY_SOCKET": socket, "WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}[name]
+		}, 7)
+		switch {
+		case err != nil && (m != Manager{} || !strings.Contains(err.Error(), "NOTIFY_SOCKET=") && !strings.Contains(err.Error(), "WATCHDOG_USEC=")):
+			t.Errorf("%+v, %v", m, err)
+		case m.watchdog < 0 || m.watchdog > 0 && (socket == "" || pid != "" && pid != "7"):
+			t.Errorf("%q %q %q: %+v", socket, usec, pid, m)
+		}
+	})
+}
+
+// The same for sockets, of which there is none: an error, or nobody was meant.
+func FuzzSockets(f *testing.F) {
+	f.Add("0", "7", "")
+	f.Add("2", "7", "a:b:c")
+	f.Add("1", "8", "a")
+	f.Add("-1", "7", "")
+	f.Add("1e3", "7", ":")
+	f.Fuzz(func(t *testing.T, fds, pid, names string) {
+		if n, err := strconv.Atoi(fds); err == nil && n > 0 && n <= maxSockets && pid == "7" && (names == "" || strings.Count(names, ":") == n-1) {
+			t.Skip("it would take descriptors of this process")
+		}
+		files, err := Sockets(func(name string) string {
+			return map[string]string{"LISTEN_FDS": fds, "LISTEN_PID": pid, "LISTEN_FDNAMES": names}[name]
+		}, 7)
+		if len(files) > 0 || err != nil && pid != "7" || err == nil && pid == "7" && fds != "" && strings.Trim(fds, "+-0") != "" {
+			t.Errorf("%q %q %q: %v, %v", fds, pid, names, files, err)
+		}
+	})
+}
