@@ -46,17 +46,33 @@ func TestInheritedSockets(t *testing.T) {
 		if got := dial(t, first).rest(); !strings.HasPrefix(got, "HTTP/1.1 503 ") { // nobody else would take it
 			t.Errorf("over the limit: %q", got)
 		}
-		until(t, "it drains", func() bool { return first.Stats().Conns.Open == 2 })
+		// While the loops are busy two wait, of whom the goroutine engine has accepted one.
+		busy, release := make(chan bool), make(chan bool)
+		for i := range first.Loops() {
+			go first.engine.Do(i, func(netloop.Loop) { busy <- true; <-release })
+			<-busy
+		}
+		var early *browser
+		for range 2 {
+			early = dialTo(t, cometAddr, 0)
+			early.say("GET /test/3 HTTP/1.1\r\n" + hostLine)
+		}
 		done := drain(first)
+		until(t, "it drains", first.draining.Load)
+		close(release)
 		if got := stream.rest(); got != "0\r\n\r\n" { // so it does not listen any more
 			t.Errorf("the stream ends with %q", got)
 		}
-		late := dialTo(t, cometAddr, 0)
+		late := dialTo(t, cometAddr, 0) // while it ends
 		late.say("GET /test/2 HTTP/1.1\r\n" + hostLine)
 		stream.Close()
 		first.Close()
 		<-done
+		cfg.MaxConns = 10
 		second := start(t, cfg)
+		if head := early.head(); !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") {
+			t.Errorf("who had come before the end began got %q", head)
+		}
 		if head := late.head(); !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") {
 			t.Errorf("who has waited got %q", head)
 		}

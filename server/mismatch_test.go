@@ -74,3 +74,16 @@ func TestSlowHandshake(t *testing.T) {
 	}
 	silent.Close()
 }
+
+// Handshakes that do not end keep nobody out: the oldest of them goes for who comes.
+func TestTLSHandshakesAreBounded(t *testing.T) {
+	const most, slow = 3, 20
+	s := startTLS(t, Config{Loops: 1, MaxHandshakes: most, HeadTimeout: time.Hour}, newPair(t, "localhost", 2*time.Hour))
+	for range slow {
+		dial(t, s).say("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+	}
+	until(t, "only the youngest are left", func() bool { return s.refusedBy(causeHandshakes) == slow-most && s.Stats().Conns.Open == most })
+	good := dialTo(t, tunnel(t, s, anybody()), 0).stream("1")
+	publish(t, s, "1\thello\n")
+	good.wantMessage(1, "hello")
+}
