@@ -118,8 +118,8 @@ func TestPolls(t *testing.T) {
 			r := newRigAs(t, AsPoll, "http://127.0.0.1:8000"+c.url)
 			r.dialAll()
 			r.open(1)
-			if got := r.result(); got.Open != 1 || got.TTFB != nil || r.deadlines[0] != 0 {
-				t.Fatalf("%s: asked, and %+v", c.name, got)
+			if got := r.result(); got.Open != 1 || got.TTFB != nil || r.deadlines[0] != 0 || len(r.plan.again) != 1 {
+				t.Fatalf("%s: asked, and %+v, %d signals", c.name, got, len(r.plan.again))
 			}
 			r.read(1, c.answers[:cut])
 			r.read(1, c.answers[cut:])

@@ -164,6 +164,7 @@ func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 	l.Write(c, a.request, 0)
 	if r.stream.dialect == dialectPoll {
 		a.accept(l, c, r, now)
+		signal(a.plan.again) // in another turn: on loopback, where a dial is over at once, a whole ramp would be one turn otherwise
 	}
 }
 
@@ -207,6 +208,7 @@ func (a *lane) readable(l netloop.Loop, c netloop.Conn, b []byte) {
 			return
 		case ev == eventHead && r.stage != stageOpen:
 			a.accept(l, c, r, now)
+			a.fill(l) // another handshake may begin
 		case ev == eventEnd:
 			a.count(r, before)
 			if r.stream.dialect != dialectPoll || r.stream.last {
@@ -224,7 +226,7 @@ func (a *lane) count(r *record, before uint32) {
 	a.tally.chunks += uint64(r.stream.chunk.Chunks() - before)
 }
 
-// accept makes c an open connection and lets another handshake begin.
+// accept makes c an open connection.
 func (a *lane) accept(l netloop.Loop, c netloop.Conn, r *record, now int64) {
 	l.SetDeadline(c, 0)
 	r.stage, r.since = stageOpen, now
@@ -238,7 +240,6 @@ func (a *lane) accept(l netloop.Loop, c netloop.Conn, r *record, now int64) {
 		a.tally.opened++
 		a.tally.lastOpened = now
 	}
-	a.fill(l)
 }
 
 // tried notes that a target's first handshake is over.

@@ -1,8 +1,6 @@
 package flood
 
 import (
-	"errors"
-
 	"cometctl/internal/slab"
 	"cometctl/internal/wire"
 )
@@ -115,9 +113,10 @@ func (s *stream) readHead(b []byte, h *heads) (data []byte, n int, ev event, err
 		err = s.judge(&r, h) // before its bytes are gone
 	}
 	h.forget(&s.part)
-	switch {
-	case errors.As(err, new(cause)):
+	if _, known := err.(cause); known {
 		return nil, n, eventMore, err
+	}
+	switch {
 	case err != nil:
 		return nil, n, eventMore, causeBad
 	case interim:
