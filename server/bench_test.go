@@ -21,11 +21,11 @@ func BenchmarkRender(b *testing.B) {
 		{"4KB", strings.Repeat(stamped, 58)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			fl, cl, msg := &frontLoop{}, &client{n: 41, dialect: dialectHTML}, []byte(c.msg)
-			b.SetBytes(int64(len(msg)))
+			fl, cl, m := &frontLoop{}, &client{n: 41, dialect: dialectHTML}, &message{text: []byte(c.msg)}
+			b.SetBytes(int64(len(c.msg)))
 			b.ReportAllocs()
 			for b.Loop() {
-				fl.render(cl, msg)
+				fl.render(cl, nil, m)
 			}
 		})
 	}

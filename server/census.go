@@ -9,7 +9,7 @@ import (
 // changes, so nobody ever walks over connections.
 
 // phaseNames are the phases as /stats and /metrics have them. What has one name is counted together, and what has none is not shown.
-var phaseNames = [phases]string{"", "head", "head", "stream", "ending"}
+var phaseNames = [phases]string{"", "head", "head", "stream", "waiting", "ending"}
 
 // census is how many connections are in which phase of which dialect.
 type census [dialects][phases]atomic.Int64

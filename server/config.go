@@ -31,6 +31,9 @@ func (c *Config) setDefaults() error {
 	def(&c.SlowPolicy, SlowDrop)
 	def(&c.HeadTimeout, DefaultHeadTimeout)
 	def(&c.MessageMax, 64<<10)
+	def(&c.Heartbeat, DefaultHeartbeat)
+	def(&c.Retry, DefaultRetry)
+	def(&c.PollWait, DefaultPollWait)
 	def(&c.KeepAlive, DefaultKeepAlive)
 	def(&c.DrainTimeout, DefaultDrainTimeout)
 	if c.Log == nil {
@@ -66,7 +69,7 @@ func (c *Config) setDefaults() error {
 	for _, f := range []struct {
 		flag string
 		v    time.Duration
-	}{{"head-timeout", c.HeadTimeout}, {"keep-alive", c.KeepAlive}, {"drain-timeout", c.DrainTimeout}} {
+	}{{"head-timeout", c.HeadTimeout}, {"retry", c.Retry}, {"poll-wait", c.PollWait}, {"keep-alive", c.KeepAlive}, {"drain-timeout", c.DrainTimeout}} {
 		if f.v < 0 {
 			return configErrorf("--%s %v: it cannot be negative; 0 is the default", f.flag, f.v)
 		}

@@ -46,13 +46,34 @@ func route(req *wire.Request, ids *wire.IDs) (doing, dialect, error) {
 	return doLogin, d, nil
 }
 
-// dialectOf is the dialect of a request's path, and the list of ids in it.
+// prefixes are the paths of each dialect; the ids follow.
+var prefixes = [...]struct {
+	path string
+	d    dialect
+}{{"/test/", dialectHTML}, {"/events/", dialectSSE}, {"/poll/", dialectPoll}, {"/ws/", dialectWS}}
+
+// mediaTypes are what each dialect is called in HTTP.
+var mediaTypes = [dialects]string{
+	dialectHTML: "text/html; charset=utf-8", dialectSSE: "text/event-stream", dialectLines: "application/x-ndjson", dialectPoll: "application/x-ndjson",
+}
+
+// dialectOf is the dialect that a request asks for, by its path, and under /test/ by what it accepts; and the list of ids in its path. Who
+// accepts nothing that we have gets the seed's stream, as from the seed.
 func dialectOf(req *wire.Request) (d dialect, list []byte) {
-	if list, ok := bytes.CutPrefix(req.Path, []byte("/test/")); ok {
-		return dialectHTML, list
-	}
-	if list, ok := bytes.CutPrefix(req.Path, []byte("/ws/")); ok {
-		return dialectWS, list
+	for _, p := range prefixes {
+		list, ok := bytes.CutPrefix(req.Path, []byte(p.path))
+		if !ok {
+			continue
+		}
+		if p.d == dialectHTML {
+			switch req.Prefers("text/html", mediaTypes[dialectSSE], mediaTypes[dialectLines]) {
+			case 1:
+				return dialectSSE, list
+			case 2:
+				return dialectLines, list
+			}
+		}
+		return p.d, list
 	}
 	return dialectNone, nil
 }
@@ -68,9 +89,9 @@ func (f *front) request(l netloop.Loop, c netloop.Conn, cl *client, rest []byte)
 	if !fl.req.KeepAlive {
 		cl.flags |= flagLast
 	}
-	fl.headOnly = string(fl.req.Method) == "HEAD"
+	fl.asked = true
 	f.respond(l, c, cl, rest)
-	fl.headOnly = false // of what is said without a request
+	fl.asked = false
 }
 
 func (f *front) respond(l netloop.Loop, c netloop.Conn, cl *client, rest []byte) {
@@ -83,13 +104,17 @@ func (f *front) respond(l netloop.Loop, c netloop.Conn, cl *client, rest []byte)
 		f.refuse(l, c, err)
 	case d.isSocket():
 		f.upgrade(l, c, cl, rest)
-	case do == doLogin && d == dialectHTML:
+	case do == doLogin && d == dialectPoll:
+		f.poll(l, c, cl)
+	case do == doLogin:
 		f.stream(l, c, cl, d, rest)
 	case do == doHead:
-		if cl.has(flagPlain) {
+		if cl.has(flagPlain) && d != dialectPoll {
 			cl.flags |= flagLast // its head says so
 		}
-		f.reply(l, c, causeAnswered, fl.streamHead(l.Now(), cl, d), 0)
+		f.reply(l, c, causeAnswered, fl.streamHead(f.s, l.Now(), cl, d), 0)
+	case do == doNotImplemented && f.isPreflight(fl):
+		f.preflight(l, c, cl)
 	case do == doNotImplemented:
 		f.answer(l, c, causeBadRequest, 501, "This method is not implemented here.\n")
 	default:
@@ -97,12 +122,12 @@ func (f *front) respond(l netloop.Loop, c netloop.Conn, cl *client, rest []byte)
 			f.file(l, c, file)
 			return
 		}
-		f.answer(l, c, causeNotFound, 404, "Not found. A stream is at /test/{id}.\n")
+		f.answer(l, c, causeNotFound, 404, "Not found. Streams are at /test/{id}, /events/{id} and /ws/{id}, long polls at /poll/{id}, and / is a page that shows them.\n")
 	}
 }
 
-// render writes a message in the dialect of the session.
-func (fl *frontLoop) render(cl *client, msg []byte) []byte {
+// render writes a message in the dialect of the session, whose roll r may be nil.
+func (fl *frontLoop) render(cl *client, r *roll, m *message) []byte {
 	// A chunk's size stands in front of it, so the text comes first: behind the room that the size line may take.
 	b := append(fl.scratch[:0], "          "[:chunkRoom]...)
 	switch cl.dialect {
@@ -110,12 +135,61 @@ func (fl *frontLoop) render(cl *client, msg []byte) []byte {
 		b = append(b, "Recvd msg #"...)
 		b = strconv.AppendUint(b, uint64(cl.n)+1, 10)
 		b = append(b, ": '"...)
-		b = wire.AppendHTMLEscaped(b, msg)
-		b = append(b, "'<br/>"...)
+		b = wire.AppendHTMLEscaped(b, m.text)
+		return fl.frame(cl, append(b, "'<br/>"...))
 	case dialectWS:
-		b = wire.WrapFrame(wire.AppendUTF8Repaired(b, msg), len(b), wire.OpText)
+		return fl.frame(cl, wire.WrapFrame(wire.AppendUTF8Repaired(b, m.text), len(b), wire.OpText))
 	}
-	return fl.frame(cl, b)
+	if cl.has(flagHole) {
+		b = fl.appendHole(b, cl, r, m)
+	}
+	return fl.frame(cl, fl.appendMessage(b, cl, r, m))
+}
+
+// appendMessage appends a numbered message.
+func (fl *frontLoop) appendMessage(b []byte, cl *client, r *roll, m *message) []byte {
+	switch cl.dialect {
+	case dialectSSE:
+		return wire.AppendEvent(b, fl.cursorAt(r, m.n), "", m.text)
+	default:
+		return wire.AppendLine(b, m.id, m.n, m.text)
+	}
+}
+
+// appendGap appends that messages of id up to n are lost.
+func (fl *frontLoop) appendGap(b []byte, cl *client, r *roll, id []byte, n uint64) []byte {
+	switch cl.dialect {
+	case dialectSSE:
+		return wire.AppendGapEvent(b, fl.cursorAt(r, n), id, n)
+	default:
+		return wire.AppendGap(b, id, n)
+	}
+}
+
+// appendHole appends the gap of messages that were dropped before m, whose reader was too slow for them.
+func (fl *frontLoop) appendHole(b []byte, cl *client, r *roll, m *message) []byte {
+	if r == nil {
+		cl.flags &^= flagHole
+		return fl.appendGap(b, cl, r, m.id, m.n-1)
+	}
+	p := r.find(m.id)
+	if !p.hole {
+		return b
+	}
+	p.hole, p.n = false, m.n-1
+	b = fl.appendGap(b, cl, r, m.id, p.n)
+	p.n = m.n
+	return b
+}
+
+// cursorAt is the cursor of a session that has read up to message n of its only id, or as far as its roll says.
+func (fl *frontLoop) cursorAt(r *roll, n uint64) []byte {
+	if r == nil || len(r.positions) == 1 {
+		fl.number = strconv.AppendUint(fl.number[:0], n, 10)
+	} else {
+		fl.number = fl.appendCursor(fl.number[:0], r)
+	}
+	return fl.number
 }
 
 // chunkRoom is what the size line of a chunk may take.

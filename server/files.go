@@ -17,7 +17,7 @@ func (f *front) file(l netloop.Loop, c netloop.Conn, file ui.File) {
 	b = append(b, "\r\n"...)
 	b = append(b, file.Fields...)
 	b = fl.endHead(b, fl.clients.At(c.Slot()), len(file.Text))
-	if !fl.headOnly {
+	if !fl.isHead() {
 		b = append(b, file.Text...)
 	}
 	fl.out = b

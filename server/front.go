@@ -14,7 +14,9 @@ import (
 //	admission.go  whether a connection may stay
 //	request.go    requests: their heads and bodies, one behind the other
 //	dialect.go    what a request asks for, and how a message is written in each dialect
+//	login.go      how a connection becomes a session, and hears what it missed
 //	stream.go     responses without an end
+//	poll.go       responses that wait
 //	answer.go     responses with one
 //	causes.go     why connections end
 type front struct{ s *Server }
@@ -37,25 +39,27 @@ func (f *front) Readable(l netloop.Loop, c netloop.Conn, b []byte) { f.read(l, c
 // Posted implements netloop.Handler: a message for a session, on the way to its socket.
 func (f *front) Posted(l netloop.Loop, c netloop.Conn, msg []byte, tag uint64, alive bool) {
 	fl := f.loop(l)
-	account := uint32(tag)
+	m := message{text: msg}
 	if tag&history.TagNumbered != 0 {
-		_, _, msg = history.Cut(msg)
+		m.n, m.id, m.text = history.Cut(msg)
 	}
-	if !alive || fl.clients.At(c.Slot()).phase != phaseStream {
-		f.s.ledger.settle(account, gone)
-		return
-	}
-	cl := fl.clients.At(c.Slot())
-	if l.Write(c, fl.render(cl, msg), account) {
-		if cl.dialect == dialectHTML {
-			cl.n++
+	if alive {
+		cl := fl.clients.At(c.Slot())
+		var r *roll
+		if cl.has(flagRolled) {
+			r = fl.rolls[c.Slot()]
 		}
-		return
+		switch {
+		case r != nil && !r.takes(&m):
+		case m.id == nil && cl.dialect.numbered(): // it was sent before the login
+		case cl.phase == phaseStream:
+			f.write(l, c, cl, r, &m, uint32(tag))
+			return
+		case cl.phase == phasePoll && f.polled(l, c, cl, r, &m, uint32(tag)):
+			return
+		}
 	}
-	f.s.ledger.settle(account, dropped)
-	if f.s.cfg.SlowPolicy == SlowClose {
-		f.close(l, c, causeSlow, errSlow)
-	}
+	f.s.ledger.settle(uint32(tag), gone)
 }
 
 // Wrote implements netloop.Handler.
@@ -81,6 +85,10 @@ func (f *front) Expired(l netloop.Loop, c netloop.Conn) {
 		default:
 			f.refuseWith(l, c, causeHeadTimeout, 408, "The request took too long.\n")
 		}
+	case phaseStream:
+		f.heartbeat(l, c, cl)
+	case phasePoll:
+		f.answerPoll(l, c, cl, nil, 0)
 	}
 }
 
@@ -96,9 +104,9 @@ func (f *front) Closed(l netloop.Loop, c netloop.Conn, err error) {
 	}
 	f.s.counts.closed[why].Add(1)
 	f.complain(why, err)
+	fl.forget(c.Slot())
 	f.become(cl, phaseNone)
 	*cl = client{}
-	fl.forget(c.Slot())
 	f.s.counts.open.Add(-1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.s.cfg.Log.Debug("connection ended", "loop", c.Loop(), "slot", c.Slot(), "cause", why.String(), "reason", err)

@@ -23,6 +23,9 @@ func (f *front) read(l netloop.Loop, c netloop.Conn, b []byte) {
 		case phaseStream:
 			f.spoken(l, c, b)
 			return
+		case phasePoll:
+			f.stash(l, c, b)
+			return
 		default:
 			return // it ends, or has ended
 		}

@@ -47,6 +47,9 @@ const (
 // Defaults of Config's durations.
 const (
 	DefaultHeadTimeout  = 10 * time.Second
+	DefaultHeartbeat    = 30 * time.Second
+	DefaultRetry        = 2 * time.Second
+	DefaultPollWait     = 60 * time.Second
 	DefaultKeepAlive    = 30 * time.Second
 	DefaultDrainTimeout = 10 * time.Second
 )
@@ -63,6 +66,9 @@ type Config struct {
 	SlowPolicy   SlowPolicy    // default SlowDrop
 	HeadTimeout  time.Duration // how long a request head may take from the connection's beginning; default DefaultHeadTimeout
 	MessageMax   int           // largest message in bytes; default 64 KiB
+	Heartbeat    time.Duration // how often a stream shows that it lives, but for the seed's; default DefaultHeartbeat, less than 0 is never
+	Retry        time.Duration // after which clients of event streams are to come back; default DefaultRetry
+	PollWait     time.Duration // the most that a long poll may wait; default DefaultPollWait
 	KeepAlive    time.Duration // how long a connection may wait for its next request; default DefaultKeepAlive
 	DrainTimeout time.Duration // how long Drain waits for output to leave; default DefaultDrainTimeout
 	// MaxPendingTotal bounds the memory of all connections' pending output in bytes; default DefaultMaxPendingTotal.
