@@ -39,6 +39,10 @@ publishers hand to the admin listener; GET /ws/{id} is the same as a WebSocket, 
   GET  /stats /metrics /healthz /readyz /debug/pprof/
   POST /gc                   collect garbage and give memory back to the system
 
+On the comet listener GET /events/{id} (or Accept: text/event-stream) is the same as server-sent events, Accept: application/x-ndjson as JSON lines,
+GET /ws/{id} as a WebSocket, and GET /poll/{id}?since=N&wait=30s a long poll; / is a page that shows them. {id} may be up to 64 ids with commas between
+them. A client that comes back says how far it has read (Last-Event-ID, or since=N) and is told what it missed as far as --history keeps it, or a gap.
+
 One line on stdout says when it is ready. The first SIGINT or SIGTERM drains: no new connections, pending output leaves,
 every stream ends with its last chunk, at most --drain-timeout long. The second quits.
 
