@@ -36,17 +36,18 @@ const (
 type dialect uint8
 
 const (
-	dialectNone  dialect = iota // it never logged in
-	dialectHTML                 // the seed's stream
-	dialectSSE                  // server-sent events
-	dialectLines                // a stream of JSON lines
-	dialectPoll                 // long poll: JSON lines in answers that end
-	dialectWS                   // WebSocket: a message is a text frame
+	dialectNone   dialect = iota // it never logged in
+	dialectHTML                  // the seed's stream
+	dialectSSE                   // server-sent events
+	dialectLines                 // a stream of JSON lines
+	dialectPoll                  // long poll: JSON lines in answers that end
+	dialectWS                    // WebSocket: a message is a text frame
+	dialectWSJSON                // WebSocket: a text frame is a JSON line
 	dialects
 )
 
 // dialectNames are the dialects as /who, /stats and /metrics have them. What has one name is counted together.
-var dialectNames = [dialects]string{"none", "html", "sse", "lines", "poll", "websocket"}
+var dialectNames = [dialects]string{"none", "html", "sse", "lines", "poll", "websocket", "websocket"}
 
 // String is the dialect's name.
 func (d dialect) String() string { return dialectNames[d] }
@@ -55,7 +56,9 @@ func (d dialect) String() string { return dialectNames[d] }
 func (d dialect) counted() bool { return d == dialectHTML || d == dialectSSE || d == dialectLines }
 
 // numbered tells whether messages are shown with their numbers, so that the client can come back with one.
-func (d dialect) numbered() bool { return d == dialectSSE || d == dialectLines || d == dialectPoll }
+func (d dialect) numbered() bool {
+	return d == dialectSSE || d == dialectLines || d == dialectPoll || d == dialectWSJSON
+}
 
 // flags of a client.
 type flags uint8

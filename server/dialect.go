@@ -151,6 +151,8 @@ func (fl *frontLoop) appendMessage(b []byte, cl *client, r *roll, m *message) []
 	switch cl.dialect {
 	case dialectSSE:
 		return wire.AppendEvent(b, fl.cursorAt(r, m.n), "", m.text)
+	case dialectWSJSON:
+		return wrapLine(wire.AppendLine(b, m.id, m.n, m.text), len(b))
 	default:
 		return wire.AppendLine(b, m.id, m.n, m.text)
 	}
@@ -161,6 +163,8 @@ func (fl *frontLoop) appendGap(b []byte, cl *client, r *roll, id []byte, n uint6
 	switch cl.dialect {
 	case dialectSSE:
 		return wire.AppendGapEvent(b, fl.cursorAt(r, n), id, n)
+	case dialectWSJSON:
+		return wrapLine(wire.AppendGap(b, id, n), len(b))
 	default:
 		return wire.AppendGap(b, id, n)
 	}

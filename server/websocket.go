@@ -13,6 +13,9 @@ import (
 //
 // An idle WebSocket owns nothing but its records: what has come of a frame, or of a message, and is not whole lies in frontLoop.sockets meanwhile.
 
+// jsonProtocol is the subprotocol of a client that wants JSON lines, for those that cannot choose a query.
+const jsonProtocol = "cometctl.json"
+
 // socket is what a client has begun to say.
 type socket struct {
 	frames  wire.FrameDecoder
@@ -25,16 +28,20 @@ func (s *socket) idle() bool {
 }
 
 // isSocket tells whether a dialect is spoken in frames.
-func (d dialect) isSocket() bool { return d == dialectWS }
+func (d dialect) isSocket() bool { return d == dialectWS || d == dialectWSJSON }
 
 // upgrade answers a request for a WebSocket: by a session, once the handshake is good. Bytes behind the request, which its client should not
 // have sent before it had the answer, are frames.
 func (f *front) upgrade(l netloop.Loop, c netloop.Conn, cl *client, rest []byte) {
 	fl := f.loop(l)
-	up, err := wire.ParseUpgrade(&fl.req)
+	up, err := wire.ParseUpgrade(&fl.req, jsonProtocol)
 	if bad := new(wire.Error); errors.As(err, &bad) && bad.Status == 426 {
 		f.answer(l, c, causeBadRequest, bad.Status, bad.Reason+"\n", wire.UpgradeFields)
 		return
+	}
+	d := dialectWS
+	if err == nil {
+		d, err = socketDialect(&fl.req, up)
 	}
 	switch {
 	case err != nil:
@@ -48,7 +55,21 @@ func (f *front) upgrade(l netloop.Loop, c netloop.Conn, cl *client, rest []byte)
 	if f.s.cfg.WSPublish {
 		fl.talkers[c.Slot()] = talker{c, joinIDs(&fl.ids)}
 	}
-	f.stream(l, c, cl, dialectWS, rest)
+	f.stream(l, c, cl, d, rest)
+}
+
+// socketDialect is the dialect that a handshake asks for.
+func socketDialect(req *wire.Request, up wire.Upgrade) (dialect, error) {
+	format, _, err := wire.QueryValue(req.Query, "format")
+	switch {
+	case err != nil:
+		return dialectNone, err
+	case string(format) == "json", len(format) == 0 && up.Protocol == jsonProtocol:
+		return dialectWSJSON, nil
+	case len(format) == 0, string(format) == "text":
+		return dialectWS, nil
+	}
+	return dialectNone, &wire.Error{Status: 400, Reason: "The format of a WebSocket is text or json."}
 }
 
 // mayUpgrade tells whether the page that asks for a WebSocket may have one: browsers let every page ask, of whatever origin, so the server has
@@ -68,6 +89,9 @@ func (c *Config) mayUpgrade(req *wire.Request) bool {
 func (fl *frontLoop) appendUpgraded(dst []byte) []byte {
 	return wire.AppendUpgraded(dst, fl.up, "Server: cometctl\r\n")
 }
+
+// wrapLine makes the JSON line that b has from at on a frame, which needs no line end.
+func wrapLine(b []byte, at int) []byte { return wire.WrapFrame(b[:len(b)-1], at, wire.OpText) }
 
 // hear takes what a WebSocket's client says.
 func (f *front) hear(l netloop.Loop, c netloop.Conn, cl *client, b []byte) {

@@ -18,6 +18,7 @@ import (
 
 	"cometctl/internal/netloop"
 	"cometctl/internal/wire"
+	"cometctl/server/history"
 )
 
 const (
@@ -107,6 +108,9 @@ var wsRequests = []struct {
 	{"GET /ws/1 HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13", 400, "no Sec-WebSocket-Key"},
 	{"GET /ws/1 HTTP/1.1\r\n" + strings.Replace(wsLines, "dGhl", "dGh", 1), 400, "bad Sec-WebSocket-Key"},
 	{"GET /ws/1 HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", 400, "no Sec-WebSocket-Version"},
+	{"GET /ws/1?format=xml HTTP/1.1\r\n" + wsLines, 400, "text or json"},
+	{"GET /ws/1?format=%zz HTTP/1.1\r\n" + wsLines, 400, "escape"},
+	{"GET /ws/1?format=json&since=x HTTP/1.1\r\n" + wsLines, 400, "x"},
 	{"GET /ws/ HTTP/1.1\r\n" + wsLines, 400, "id"},
 	{"GET /ws/a%20b HTTP/1.1\r\n" + wsLines, 400, "bad id"},
 	{"GET /ws/1 HTTP/1.1\r\n" + wsLines + "Content-Length: 2\r\n", 400, "body"},
@@ -174,6 +178,79 @@ func TestWebSocketMessages(t *testing.T) {
 		b.say(masked(0x88, "\x03\xe8bye"))
 		b.wantClose(1000)
 		until(t, "logged out", func() bool { return s.Stats().Router.Sessions == 0 })
+	})
+}
+
+// With numbers a client can come back, and is told what it missed, or that this cannot be told.
+func TestWebSocketJSON(t *testing.T) {
+	line := func(id string, n uint64, msg string) string {
+		return fmt.Sprintf(`1:{"id":%q,"n":%d,"msg":%q}`, id, n, msg)
+	}
+	gap := func(n uint64) string { return fmt.Sprintf(`1:{"id":"7","n":%d,"gap":true}`, n) }
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, History: history.Config{Messages: 2}})
+		publish(t, s, "7\tone\n7\ttwo\n7\tthree\xff\n")
+		b := dial(t, s).upgrade("7?format=json&since=0", "")
+		first, err := b.frame()
+		var n uint64
+		if _, scanErr := fmt.Sscanf(first, `1:{"id":"7","n":%d,"msg":"two"}`, &n); err != nil || scanErr != nil {
+			t.Fatalf("got %q, %v, %v", first, err, scanErr)
+		}
+		b.wantFrame(line("7", n+1, "three\ufffd"))
+		publish(t, s, "7\tfour\n")
+		b.wantFrame(line("7", n+2, "four"))
+		for target, want := range map[string][]string{
+			fmt.Sprintf("7?format=json&since=%d", n+1):           {line("7", n+2, "four")},
+			fmt.Sprintf("7?format=json&last_event_id=7:%d", n-2): {gap(n), line("7", n+1, "three\ufffd"), line("7", n+2, "four")},
+			fmt.Sprintf("7?format=json&since=%d", n+7):           {gap(n), line("7", n+1, "three\ufffd"), line("7", n+2, "four")},
+			"7?format=json": {},
+		} {
+			b := dial(t, s).upgrade(target, "")
+			for _, w := range want {
+				b.wantFrame(w)
+			}
+			b.say(masked(0x88, ""))
+			b.wantClose(1005) // nothing comes in between
+			b.Close()
+		}
+		by := dial(t, s)
+		by.say("GET /ws/7,57?since=7:" + fmt.Sprint(n+1) + " HTTP/1.1\r\n" + wsLines + "Sec-WebSocket-Protocol: x, cometctl.json\r\n" + hostLine)
+		if head := by.head(); !strings.Contains(head, "\r\nSec-WebSocket-Protocol: cometctl.json\r\n") {
+			t.Errorf("subprotocol: %q", head)
+		}
+		by.wantFrame(line("7", n+2, "four"))
+		publish(t, s, "7\tfive\n")
+		by.wantFrame(line("7", n+3, "five"))
+		publish(t, s, "57\tsix\n")
+		if got, err := by.frame(); err != nil || !strings.HasPrefix(got, `1:{"id":"57","n":`) || !strings.HasSuffix(got, `,"msg":"six"}`) {
+			t.Errorf("got %q, %v", got, err)
+		}
+		plain := dial(t, s)
+		plain.say("GET /ws/7?format=text HTTP/1.1\r\n" + wsLines + "Sec-WebSocket-Protocol: cometctl.json\r\n" + hostLine)
+		plain.head()
+		publish(t, s, "7\tseven\n")
+		plain.wantFrame("1:seven")
+		by.wantFrame(line("7", n+4, "seven"))
+	})
+}
+
+// The heartbeat asks.
+func TestWebSocketHeartbeat(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, Heartbeat: 500 * time.Millisecond})
+		b, silent := dial(t, s).upgrade("1", ""), dial(t, s).upgrade("1", "")
+		for range 2 {
+			b.wantFrame("9:")
+			b.say(masked(0x8a, ""))
+		}
+		silent.wantFrame("9:")
+		if got, err := silent.frame(); err == nil {
+			t.Errorf("a client that answers no ping got %q", got)
+		}
+		until(t, "one ended for its silence", func() bool { return s.counts.closed[causeIdleTimeout].Load() == 1 })
+		if n := s.Stats().Conns.Open; n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
 	})
 }
 
