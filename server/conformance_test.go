@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"io"
 	"net/http"
@@ -10,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tmaxmax/go-sse"
+
 	"cometctl/internal/wire"
+	"cometctl/server/history"
 )
 
 // The tests of this file hold rules of RFC 9112 and 9110 that no other one does; docs/conformance.md lists them all.
@@ -22,10 +26,14 @@ var responseForm = regexp.MustCompile(`^HTTP/1\.1 [1-5]\d\d [A-Za-z ]+\r\n([A-Za
 func TestFormOfResponses(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		s := start(t, Config{Engine: engine, HeadTimeout: 100 * time.Millisecond})
+		statuses := map[int]bool{}
 		for _, request := range []string{
 			"GET /test/1 HTTP/1.1\r\n" + hostLine, "GET /test/1 HTTP/1.0\r\n\r\n", "GET /test/1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
 			"HEAD /test/1 HTTP/1.1\r\n" + hostLine, "HEAD /test/1 HTTP/1.0\r\n\r\n", "HEAD /nope HTTP/1.1\r\n" + hostLine, "GET / HTTP/1.1\r\n" + hostLine,
 			"GET /nope HTTP/1.1\r\n" + hostLine, "POST /test/1 HTTP/1.1\r\n" + hostLine, "PUT /test/1 HTTP/1.1\r\n" + hostLine, "GET /nope HTTP/1.9\r\n" + hostLine,
+			"GET /events/1 HTTP/1.1\r\n" + hostLine, "GET /events/1 HTTP/1.0\r\n\r\n", "HEAD /events/1 HTTP/1.1\r\n" + hostLine, "GET /test/1 HTTP/1.1\r\nAccept: application/x-ndjson\r\n" + hostLine,
+			"GET /poll/1?wait=0 HTTP/1.1\r\n" + hostLine, "GET /poll/1?wait=0 HTTP/1.0\r\n\r\n", "GET /poll/1?since=1&wait=0 HTTP/1.1\r\n" + hostLine, "HEAD /poll/1 HTTP/1.1\r\n" + hostLine,
+			"GET /poll/1?wait=x HTTP/1.1\r\n" + hostLine, "GET /ws/1 HTTP/1.1\r\n" + hostLine,
 			"CONNECT h:80 HTTP/1.1\r\n" + hostLine, "OPTIONS * HTTP/1.1\r\n" + hostLine, "GET /test/a%20b HTTP/1.1\r\n" + hostLine, "GET / HTTP/2.0\r\n" + hostLine,
 			"GET /test/1 HTTP/1.1\r\nContent-Length: 70000\r\n" + hostLine, "GET /" + strings.Repeat("a", 9000) + " HTTP/1.1\r\n" + hostLine,
 			"GET / HTTP/1.1\r\nA: " + strings.Repeat("a", 17000) + "\r\n" + hostLine, "GET / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n" + hostLine, "GET /te",
@@ -47,7 +55,16 @@ func TestFormOfResponses(t *testing.T) {
 			if coded && (measured || strings.Contains(request, "HTTP/1.0")) {
 				t.Errorf("%.40q: coded, and with a length or for HTTP/1.0: %q", request, head)
 			}
+			if r.Status == 204 && (coded || measured) {
+				t.Errorf("%.40q: 204 with a length or a coding: %q", request, head)
+			}
+			statuses[r.Status] = true
 			b.Close()
+		}
+		for _, status := range []int{200, 204, 400, 404, 408, 413, 414, 426, 431, 501, 505} {
+			if !statuses[status] {
+				t.Errorf("no answer had status %d", status)
+			}
 		}
 	})
 }
@@ -131,4 +148,57 @@ func TestTLSSaysThatItEnds(t *testing.T) {
 		tc.Close()
 	}
 	<-done
+}
+
+// A library reads what was published as it was published, line ends and UTF-8 apart, and comes back where it was.
+func TestEventStreamForALibrary(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		s := start(t, Config{Engine: engine, History: history.Config{Messages: 10}})
+		messages := []string{"plain", " space first", "two\nlines\r\nand\rmore\n", "", "id: 9\n\ndata: forged", ": no comment", "nul \x00 here", "\ufeffmark", "broken \xff\xe2\x82"}
+		read := strings.NewReplacer("\r\n", "\n", "\r", "\n", "\xff\xe2\x82", "\ufffd\ufffd")
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		last, got := "", []string(nil)
+		for _, part := range [][]string{messages[:4], messages[4:]} { // the second part is published while nobody listens
+			if last != "" {
+				for _, m := range part {
+					admin(t, s, "POST", "/send/7", "", strings.NewReader(m))
+				}
+			}
+			req, err := http.NewRequestWithContext(ctx, "GET", "http://"+s.Comet().String()+"/events/7", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Last-Event-ID", last)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if last == "" {
+				for _, m := range part {
+					admin(t, s, "POST", "/send/7", "", strings.NewReader(m))
+				}
+			}
+			want := len(got) + len(part)
+			for e, err := range sse.Read(resp.Body, nil) {
+				if err != nil || e.Type != "" {
+					t.Fatalf("%+v, %v", e, err)
+				}
+				if last == "" && e.Data == "" { // it shows a position without data, which the standard does not dispatch
+					last = e.LastEventID
+					continue
+				}
+				last, got = e.LastEventID, append(got, e.Data)
+				if len(got) == want {
+					break
+				}
+			}
+			resp.Body.Close()
+		}
+		for i, m := range messages {
+			if got[i] != read.Replace(m) {
+				t.Errorf("message %q was read as %q", m, got[i])
+			}
+		}
+	})
 }
