@@ -2,11 +2,29 @@ package netloop
 
 import "unsafe"
 
-// backlog is the output of a connection that its peer does not read fast enough.
+// backlog is the output of a connection of the goroutine engine, whose writer wants it in one piece.
 type backlog struct {
 	buf  []byte
-	off  int     // buf[off:] is pending
-	ends []piece // pieces of buf[off:], in order; the first may have lost its head
+	off  int    // buf[off:] is pending
+	ends pieces // of buf[off:]
+}
+
+// pieces are the writes of pending output, in order; the first may have lost its head.
+type pieces []piece
+
+// room is the memory that they have.
+func (p pieces) room() int64 { return int64(cap(p)) * int64(unsafe.Sizeof(piece{})) }
+
+// left takes n written bytes off and calls whole for each piece that has left whole by that.
+func (p *pieces) left(n int, whole func(tag, at uint32)) {
+	all, i := *p, 0
+	for ; i < len(all) && n >= int(all[i].n); i++ {
+		n -= int(all[i].n)
+		whole(all[i].tag, all[i].at)
+	}
+	if *p = all[:copy(all, all[i:])]; len(*p) > 0 {
+		all[0].n -= uint32(n)
+	}
 }
 
 // piece is what remains of one Write in a backlog; at is its part.at.
@@ -16,7 +34,7 @@ func (b *backlog) pending() int { return len(b.buf) - b.off }
 
 // room is the memory that it has.
 func (b *backlog) room() int64 {
-	return int64(cap(b.buf)) + int64(cap(b.ends))*int64(unsafe.Sizeof(piece{}))
+	return int64(cap(b.buf)) + b.ends.room()
 }
 
 func (b *backlog) add(data []byte, tag, at uint32) {
@@ -35,12 +53,5 @@ func (b *backlog) add(data []byte, tag, at uint32) {
 // advance takes n written bytes off and calls whole for each piece that has left whole by that.
 func (b *backlog) advance(n int, whole func(tag, at uint32)) {
 	b.off += n
-	i := 0
-	for ; i < len(b.ends) && n >= int(b.ends[i].n); i++ {
-		n -= int(b.ends[i].n)
-		whole(b.ends[i].tag, b.ends[i].at)
-	}
-	if b.ends = b.ends[:copy(b.ends, b.ends[i:])]; len(b.ends) > 0 {
-		b.ends[0].n -= uint32(n)
-	}
+	b.ends.left(n, whole)
 }

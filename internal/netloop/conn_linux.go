@@ -157,7 +157,7 @@ func (l *eloop) full(r *record, n int) bool {
 func (l *eloop) queue(r *record, slot slab.Slot, b []byte, tag uint32) {
 	if r.out&backlogBit != 0 {
 		g := l.backlogs.get(r.out)
-		g.add(b, tag, l.takeStamp(tag))
+		g.add(&l.blocks, b, tag, l.takeStamp(tag))
 		l.held.hold(&g.holding, g.room(), false)
 		return
 	}
@@ -239,7 +239,7 @@ func (l *eloop) push(slot slab.Slot) syscall.Errno {
 			b = l.backlogs.get(r.out)
 			b.c = c
 		}
-		b.add(l.stage.bytes[p.off+uint32(n):p.off+p.n], p.tag, p.at)
+		b.add(&l.blocks, l.stage.bytes[p.off+uint32(n):p.off+p.n], p.tag, p.at)
 		n = 0
 	})
 	if b != nil {
@@ -249,28 +249,39 @@ func (l *eloop) push(slot slab.Slot) syscall.Errno {
 	return 0
 }
 
-// pushNow writes what is pending of a connection, whatever it is, without telling anybody.
+// pushNow writes what is pending of a connection, whatever it is, without telling anybody. Who has a backlog has not read for a while: a block
+// tells whether it does now.
 func (l *eloop) pushNow(slot slab.Slot, r *record) syscall.Errno {
 	if r.out&backlogBit != 0 {
-		return l.pushBacklog(slot)
+		return l.pushBacklog(slot, 1)
 	}
 	return l.push(slot)
 }
 
-// pushBacklog goes on with a backlog. On an error all of it stays.
-func (l *eloop) pushBacklog(slot slab.Slot) syscall.Errno {
+// backlogSend is how much of a backlog is offered at once: more than the kernel takes of who has one, mostly.
+const backlogSend = 64 << 10
+
+// pushBacklog goes on with a backlog, whose first bytes it offers: mostly so many, or a block. On an error what has not left stays.
+func (l *eloop) pushBacklog(slot slab.Slot, mostly int) syscall.Errno {
 	r := l.recs.At(slot)
-	b := l.backlogs.get(r.out)
-	n, e := sysSend(r.fd, b.buf[b.off:])
-	if e == unix.EAGAIN || e == unix.EINTR {
-		return 0
+	b, c := l.backlogs.get(r.out), l.conn(slot)
+	n := 0
+	for b.pending() > 0 {
+		l.scratch = b.gather(l.scratch[:0], mostly)
+		k, e := sysSend(r.fd, l.scratch)
+		if e == unix.EAGAIN || e == unix.EINTR {
+			break
+		}
+		if e != 0 {
+			return e
+		}
+		n, l.out = n+k, l.out+k
+		b.advance(&l.blocks, k, func(tag, at uint32) { l.wrote(c, tag, at) })
+		if k < len(l.scratch) {
+			break
+		}
+		mostly = backlogSend
 	}
-	if e != 0 {
-		return e
-	}
-	l.out += n
-	c := l.conn(slot)
-	b.advance(n, func(tag, at uint32) { l.wrote(c, tag, at) })
 	if b.pending() == 0 {
 		l.held.hold(&b.holding, 0, false)
 		l.backlogs.giveBack(r.out)
@@ -285,7 +296,7 @@ func (l *eloop) pushBacklog(slot slab.Slot) syscall.Errno {
 // drain goes on with a backlog when the kernel says that it takes more.
 func (l *eloop) drain(slot slab.Slot) {
 	c := l.conn(slot)
-	if e := l.pushBacklog(slot); e != 0 {
+	if e := l.pushBacklog(slot, backlogSend); e != 0 {
 		l.Close(c, os.NewSyscallError("write", e))
 		return
 	}
@@ -322,6 +333,7 @@ func (l *eloop) Close(c Conn, err error) {
 			unsent = append(unsent, p.tag)
 		}
 		l.held.hold(&b.holding, 0, false)
+		b.clear(&l.blocks)
 		l.backlogs.giveBack(r.out)
 	case r.out != 0:
 		l.stage.each(r.out, func(p *part) { unsent = append(unsent, p.tag) })

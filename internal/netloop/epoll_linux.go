@@ -52,6 +52,7 @@ type eloop struct {
 	scratch    []byte
 	stage      stage
 	backlogs   backlogs
+	blocks     blocks   // of backlogs
 	unsent     []uint32 // tags, while a connection is closed
 	fresh      []Conn   // dials that stood when Dial returned
 	closed     bool
@@ -188,5 +189,6 @@ func (l *eloop) takeTurn(events []unix.EpollEvent) {
 	if l.shed() {
 		l.flush() // of what handlers have said to that
 	}
+	l.blocks.rest()
 	l.account()
 }

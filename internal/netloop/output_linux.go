@@ -86,12 +86,12 @@ func (s *stage) reset() {
 
 // heldBacklog is a backlog with what it counts of the total.
 type heldBacklog struct {
-	backlog
+	chain
 	holding
 }
 
 // room is the memory that it has.
-func (b *heldBacklog) room() int64 { return b.backlog.room() + int64(unsafe.Sizeof(*b)) }
+func (b *heldBacklog) room() int64 { return b.chain.room() + int64(unsafe.Sizeof(*b)) }
 
 // backlogs lends out backlog buffers by number.
 type backlogs struct {

@@ -204,7 +204,7 @@ func TestPendingTotalIsSharedByLoops(t *testing.T) {
 			_, c := stuckPeers(t, addr, opened, 1)
 			of[c[0].Loop()] = append(of[c[0].Loop()], c[0])
 		}
-		large := make([]byte, 900<<10)
+		large := make([]byte, 1000<<10)
 		for i, c := range append(of[0][:8:8], of[1][:2]...) {
 			inTurn(e, c.Loop(), func(l Loop) {
 				if !l.Write(c, large, 0) {

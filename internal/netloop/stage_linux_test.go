@@ -64,7 +64,7 @@ func TestBacklogNumbers(t *testing.T) {
 	if a == b || a&backlogBit == 0 || s.get(a) == s.get(b) {
 		t.Errorf("numbers %x and %x", a, b)
 	}
-	s.get(a).add([]byte("x"), 1, 0)
+	s.get(a).add(new(blocks), []byte("x"), 1, 0)
 	s.giveBack(a)
 	if c := s.take(); c != a || s.get(c).pending() != 0 {
 		t.Errorf("number %x with %d bytes", c, s.get(c).pending())
