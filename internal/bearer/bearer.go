@@ -72,7 +72,7 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, errors.New("it is no regular file; give a file with a token in it")
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0: // its group may read it: so systemd hands out credentials
 		return nil, fmt.Errorf("others may read or write it (mode %04o); chmod 600 %s, and put a new token in it if somebody has", info.Mode().Perm(), path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
