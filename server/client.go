@@ -7,6 +7,7 @@ import (
 	"cometctl/internal/netloop"
 	"cometctl/internal/slab"
 	"cometctl/internal/wire"
+	"cometctl/server/history"
 )
 
 // client is what the front remembers of each connection. What only few connections need lies in the maps of frontLoop.
@@ -127,6 +128,7 @@ type counts struct {
 	logins   atomic.Int64         // sessions ever
 	cut      atomic.Int64         // did not end in time while draining
 	replayed atomic.Int64         // messages written from the history
+	history  history.Counts       //
 	refused  [causes]atomic.Int64 // requests and connections that were answered with a status of 400 or more, or not at all
 	closed   [causes]atomic.Int64 // connections that have ended
 	by       census               // connections now

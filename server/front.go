@@ -49,6 +49,9 @@ func (f *front) Posted(l netloop.Loop, c netloop.Conn, msg []byte, tag uint64, a
 		if cl.has(flagRolled) {
 			r = fl.rolls[c.Slot()]
 		}
+		if tag&history.TagTorn != 0 && cl.dialect.numbered() {
+			f.missed(c, cl, r, &m)
+		}
 		switch {
 		case r != nil && !r.takes(&m):
 		case m.id == nil && cl.dialect.numbered(): // it was sent before the login

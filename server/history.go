@@ -1,8 +1,10 @@
 package server
 
 import (
+	"math"
 	"time"
 
+	"cometctl/internal/netloop"
 	"cometctl/server/history"
 )
 
@@ -34,6 +36,7 @@ func (s *Server) remember() {
 		cfg.Messages = 0
 	}
 	s.history = history.New(cfg, func() time.Duration { return time.Since(s.born) })
+	s.history.CountIn(&s.counts.history)
 	if cfg.Messages > 0 {
 		s.sweeping.Do(s.startSweeping)
 	}
@@ -66,13 +69,39 @@ func (s *Server) startSweeping() {
 			if s.cluster != nil {
 				st := s.cluster.Status()
 				if st.Overrun != before.Overrun || st.Last.To != before.Last.To {
-					s.history.Missed()
+					s.tear()
 				}
 				before = st
 			}
 			s.history.Sweep(time.Since(s.born), s.holds)
 		}
 	})
+}
+
+// tear has it known that messages of other nodes never came. Meanwhile it is not known who has logged in before.
+func (s *Server) tear() {
+	s.torn.Store(math.MaxInt64)
+	s.history.Missed()
+	s.torn.Store(int64(time.Since(s.born) / time.Second))
+}
+
+// missed takes note of what a numbered session has to be told before m, which is the first message of its id behind some that never came here. Who came
+// later was told its position behind them; among those that have no position here, some who came in the same second are told as well.
+func (f *front) missed(c netloop.Conn, cl *client, r *roll, m *message) {
+	knows := int64(cl.since) > f.s.torn.Load()
+	if r != nil {
+		p := r.find(m.id)
+		if p == nil {
+			return
+		}
+		knows = p.n >= m.n-1
+		p.hole = p.hole || !knows
+	} else if cl.phase == phasePoll {
+		knows = *f.s.loops[c.Loop()].marks.At(c.Slot()) >= m.n-1
+	}
+	if !knows {
+		cl.flags |= flagHole
+	}
 }
 
 // holds tells whether any session of this process holds id.

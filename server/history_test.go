@@ -185,3 +185,70 @@ func TestPageTellsReplays(t *testing.T) {
 		t.Errorf("accounts %+v, ledger %+v", sum, p.Ledger())
 	}
 }
+
+// TestTornStreams loses messages of other nodes while clients are there: before the next message of their id they are told, once, and nobody
+// is who came later and knows his position.
+func TestTornStreams(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		c := &cutOff{}
+		s := start(t, Config{Engine: engine, History: history.Config{Messages: 5, TTL: time.Second}, Join: func(h Hooks) (Cluster, error) {
+			c.local = router.NewLocal(h.Deliver)
+			c.local.Through(h.Stage)
+			c.Router = c.local
+			return c, nil
+		}})
+		at, _, _, err := s.history.TryResume([]byte("1"), 0, false, func() error { return s.router.Login([]byte("1"), nowhere) }, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, both, html, events := dial(t, s), dial(t, s), dial(t, s), dial(t, s)
+		first.begin("/test/1", "Accept: application/x-ndjson\r\n")
+		both.begin("/test/2,1", "Accept: application/x-ndjson\r\n")
+		html.stream("1")
+		events.begin("/events/1", "")
+		events.wantChunk(fmt.Sprintf("%sid: %d\n\n", retryChunk, at))
+		poll := dial(t, s)
+		poll.ask(fmt.Sprintf("/poll/1?since=%d", at), "")
+		until(t, "all are there", func() bool { return s.Stats().Router.Sessions == 6 })
+		c.lost.Add(1)
+		later := dial(t, s)
+		until(t, "it is noticed", func() bool {
+			later.ask("/poll/1?wait=0", "")
+			resp, _ := later.response()
+			return resp.Header.Get("Last-Event-ID") == fmt.Sprint(at+1)
+		})
+		later.ask(fmt.Sprintf("/poll/1?since=%d", at+1), "")
+		until(t, "it waits", func() bool { return s.Stats().Router.Sessions == 7 })
+		publish(t, s, "1\tone\n1\ttwo\n2\tthree\n")
+		gap := fmt.Sprintf(`{"id":"1","n":%d,"gap":true}`+"\n", at+1)
+		one := fmt.Sprintf(`{"id":"1","n":%d,"msg":"one"}`+"\n", at+2)
+		two := fmt.Sprintf(`{"id":"1","n":%d,"msg":"two"}`+"\n", at+3)
+		first.wantChunk(gap + one)
+		first.wantChunk(two)
+		both.wantChunk(gap + one)
+		both.wantChunk(two)
+		if chunk, err := both.chunk(); err != nil || !strings.HasPrefix(chunk, `{"id":"2"`) || !strings.Contains(chunk, `"gap":true}`) {
+			t.Errorf("of the other id: %q, %v", chunk, err)
+		}
+		html.wantMessage(1, "one")
+		if chunk, err := events.chunk(); err != nil || !strings.Contains(chunk, "\nevent: gap\n") || !strings.HasSuffix(chunk, fmt.Sprintf("id: %d\ndata: one\n\n", at+2)) {
+			t.Errorf("%q, %v", chunk, err)
+		}
+		events.wantChunk(fmt.Sprintf("id: %d\ndata: two\n\n", at+3))
+		if _, body := poll.response(); body != gap+one {
+			t.Errorf("who polled is told %q", body)
+		}
+		if _, body := later.response(); body != one {
+			t.Errorf("who polled later is told %q", body)
+		}
+	})
+}
+
+func TestPageTellsHistory(t *testing.T) {
+	p := newPage(t)
+	s := start(t, Config{Page: p})
+	dial(t, s).begin("/events/1", "Last-Event-ID: 5\r\n")
+	if h := p.History(); h != (history.Stats{Resumed: 1, Gaps: 1}) {
+		t.Errorf("%+v", h)
+	}
+}

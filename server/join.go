@@ -74,6 +74,11 @@ func (c *ClusterStats) Add(o ClusterStats) {
 	c.Connected = c.Connected && o.Connected
 	c.Subscribed += o.Subscribed
 	c.Waiting += o.Waiting
+	c.Count(o)
+}
+
+// Count adds of what another node said of itself what only grows, for when it has ended.
+func (c *ClusterStats) Count(o ClusterStats) {
 	c.Published += o.Published
 	c.Received += o.Received
 	c.Unheld += o.Unheld

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"cometctl/internal/netloop"
+	"cometctl/server/history"
 )
 
 // Page is a server's counters in memory that another process sees as well: who is killed leaves behind what it had counted. The serving
@@ -74,6 +75,9 @@ func (p *Page) Accounts(f func(owner string, l Ledger)) {
 		f(string(bytes.TrimRight(t.owner[:], "\x00")), t.look().Ended())
 	}
 }
+
+// History is what the history has counted; what it holds is not among it.
+func (p *Page) History() history.Stats { return p.counts.history.Stats() }
 
 // Work is how long things took there.
 func (p *Page) Work() Work {

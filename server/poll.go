@@ -82,7 +82,11 @@ func (f *front) polled(l netloop.Loop, c netloop.Conn, cl *client, r *roll, m *m
 		}
 		*mark = m.n
 	}
-	fl.scratch = fl.appendMessage(fl.scratch[:0], cl, r, m)
+	b := fl.scratch[:0]
+	if cl.has(flagHole) {
+		b = fl.appendHole(b, cl, r, m)
+	}
+	fl.scratch = fl.appendMessage(b, cl, r, m)
 	f.answerPoll(l, c, cl, fl.scratch, account)
 	return true
 }

@@ -137,6 +137,7 @@ type Server struct {
 	origins  origins       // accounts of publishers elsewhere
 	history  *history.Store
 	sweeping sync.Once      // begins the sweeper
+	torn     atomic.Int64   // who has logged in later (client.since) knows what it has missed of other nodes' messages
 	sweeper  sync.WaitGroup // of the history
 	talk     talk           // what WebSocket clients publish
 	family   Family         // processes that hold the connections; nil: this one does

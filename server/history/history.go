@@ -84,14 +84,19 @@ type Store struct {
 	forgot func(id string) // hears of each record that is no more; nil: nobody
 	seed   maphash.Seed    // of this store, so that nobody can choose ids that share a chain
 	active atomic.Int64    // reasons not to let messages pass as they are: Config.Messages, sessions that show numbers, records
-	counts counts          //
+	counts *Counts         //
 	memory memory          //
 	shards [shards]shard   //
 }
 
-// counts only grow.
-type counts struct {
+// Counts are those numbers of Stats that only grow. They hold no pointers and may lie in memory that another process sees (CountIn).
+type Counts struct {
 	evicted, expired, resumed, gaps atomic.Int64
+}
+
+// Stats are the counters; what is held now is not among them.
+func (c *Counts) Stats() Stats {
+	return Stats{Evicted: c.evicted.Load(), Expired: c.expired.Load(), Resumed: c.resumed.Load(), Gaps: c.gaps.Load()}
 }
 
 // New returns an empty Store. now is the time since some beginning; it never goes back.
@@ -105,7 +110,7 @@ func New(cfg Config, now func() time.Duration) *Store {
 	if cfg.Total == 0 {
 		cfg.Total = DefaultTotal
 	}
-	s := &Store{cfg: cfg, now: now, start: randomStart, seed: maphash.MakeSeed()}
+	s := &Store{cfg: cfg, now: now, start: randomStart, seed: maphash.MakeSeed(), counts: new(Counts)}
 	s.memory.limit = unitsOf(cfg.Total)
 	if cfg.Messages > 0 {
 		s.active.Add(1)
@@ -123,6 +128,9 @@ func randomStart() uint64 { return 1e11 + rand.Uint64N(9e11) }
 // once and not call the Store.
 func (s *Store) OnForget(f func(id string)) { s.forgot = f }
 
+// CountIn makes c what the Store counts in. It must be called before anything else.
+func (s *Store) CountIn(c *Counts) { s.counts = c }
+
 // Show tells that n sessions more show their client numbers, or fewer where n is negative.
 func (s *Store) Show(n int) { s.active.Add(int64(n)) }
 
@@ -131,7 +139,7 @@ func (s *Store) Active() bool { return s.active.Load() != 0 }
 
 // Enter implements router.Stage. While nothing is kept and nobody shows numbers it returns msg as it is and ticket 0. Otherwise it locks
 // the id's shard until Leave. The message of an id with a record gets its number and is kept; what is returned then is the message with its
-// number (Cut), lent until Leave, and TagNumbered is set in the tag.
+// number (Cut), lent until Leave, and TagNumbered is set in the tag; so is TagTorn, if messages were missed before it.
 func (s *Store) Enter(id, msg []byte, tag uint64) (staged []byte, stagedTag uint64, ticket uint32) {
 	if s.active.Load() == 0 {
 		return msg, tag, 0
@@ -154,7 +162,10 @@ func (s *Store) Enter(id, msg []byte, tag uint64) (staged []byte, stagedTag uint
 	}
 	r := s.memory.record(slot)
 	r.last++
-	r.torn = false
+	if r.torn != tornNot {
+		r.torn = tornNot
+		tag |= TagTorn
+	}
 	if s.cfg.Messages > 0 {
 		s.keep(sh, slot, uint32(len(msg)), msg)
 	}
@@ -217,8 +228,8 @@ func (st *Stats) Add(o Stats) {
 
 // Stats reads all counters, one after another.
 func (s *Store) Stats() Stats {
-	st := Stats{Total: s.cfg.Total, Evicted: s.counts.evicted.Load(), Expired: s.counts.expired.Load(), Resumed: s.counts.resumed.Load(),
-		Gaps: s.counts.gaps.Load()}
+	st := s.counts.Stats()
+	st.Total = s.cfg.Total
 	s.memory.stats(&st)
 	return st
 }

@@ -28,7 +28,8 @@ type truth struct {
 	all  []message // with their numbers, of this record
 	kept []message
 	seen time.Duration
-	torn bool
+	torn bool // since when nobody was told it
+	owed bool // to who was there
 }
 
 type message struct {
@@ -76,13 +77,17 @@ func (w *world) publish(id, text string) {
 		w.ids[id] = r
 	}
 	r.last++
-	if tag != 7|TagNumbered {
+	want := uint64(7 | TagNumbered)
+	if r.owed {
+		want |= TagTorn
+	}
+	if tag != want {
 		w.t.Fatalf("tag %x", tag)
 	}
 	if n, gotID, got := Cut(staged); n != r.last || string(gotID) != id || string(got) != text {
 		w.t.Fatalf("message %q of %q number %d came out as %q of %q number %d", text, id, r.last, got, gotID, n)
 	}
-	r.torn = false
+	r.torn, r.owed = false, false
 	w.add(r, message{n: r.last, text: text, at: w.now})
 }
 
@@ -104,7 +109,7 @@ func (w *world) missed() {
 	for _, r := range w.ids {
 		if !r.torn {
 			r.last++
-			r.torn = true
+			r.torn, r.owed = true, true
 			w.add(r, message{n: r.last, gap: true, at: w.now})
 		}
 	}

@@ -18,12 +18,21 @@ type record struct {
 	seen         uint32 // when somebody last held or resumed it, as far as is known; ms
 	text         uint32 // unit with the rest of the id
 	from, to     uint8  // where in head and tail the oldest message begins and the newest ends
-	torn         bool   // the last number stands for messages that were missed, and nobody was told it
+	torn         torn   //
 	listed       bool   // it has neighbours: it can lose something
 	joined       bool   // its numbers were shown, and its id was held when Sweep looked last, or since; it is not to be forgotten
 	idLen        uint8
 	id           [idLen]byte
 }
+
+// torn is whether the last number of a record stands for messages that were missed.
+type torn uint8
+
+const (
+	tornNot   torn = iota // it is a message's
+	tornNew               // nobody was told it
+	tornShown             // who has resumed since knows it, and who was there before does not
+)
 
 // first is the number of the oldest message that is kept, or will be.
 func (r *record) first() uint64 { return r.last - uint64(r.count) + 1 }

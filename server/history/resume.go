@@ -98,7 +98,10 @@ func (s *Store) TryResume(id []byte, since uint64, known bool, join func() error
 	}
 	r := s.memory.record(slot)
 	now := s.millis()
-	r.seen, r.joined, r.torn = now, true, false
+	r.seen, r.joined = now, true
+	if r.torn == tornNew {
+		r.torn = tornShown
+	}
 	if r.count == 0 {
 		s.memory.unlist(slot) // it has nothing to lose any more
 	}

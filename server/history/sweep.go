@@ -14,14 +14,14 @@ func (s *Store) Sweep(now time.Duration, held func(id []byte) bool) {
 }
 
 // Missed gives each id a number for messages that never came here, nobody knows how many of which id, because this node was cut off from
-// the others. Who resumes from before it is told a gap there.
+// the others. Who resumes from before it is told a gap there, and who is logged in with the next message (TagTorn).
 func (s *Store) Missed() {
 	s.walk(func(sh *shard, bucket uint32) {
 		for slot := *sh.index.Place(bucket); slot != 0; {
 			r := s.memory.record(slot)
-			if !r.torn {
+			if r.torn != tornNew {
 				r.last++
-				r.torn = true
+				r.torn = tornNew
 				if r.count > 0 {
 					s.keep(sh, slot, missing, nil)
 				}

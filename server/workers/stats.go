@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cometctl/server"
+	"cometctl/server/history"
 )
 
 // sums are numbers of a worker's lives.
@@ -12,19 +13,26 @@ type sums struct {
 	conns  server.ConnStats
 	ledger server.Ledger
 	work   server.Work
-	cut    int64
+	// history has the counters only, and cluster what only grows.
+	history history.Stats
+	cluster server.ClusterStats
+	cut     int64
 }
 
 // maxOrigins is of how many publishers it is remembered what those did that have ended. With one more, all are forgotten; the sums are not.
 const maxOrigins = 1000
 
 // inter takes the numbers of a process that has ended into the past: whatever was open or pending is gone with it. What it has thrown away
-// since its last answer, nobody knows.
+// since its last answer, nobody knows; nor what it has counted of NATS.
 func (w *worker) inter() {
 	w.past.conns.Add(w.page.Conns().Ended())
 	w.past.work.Add(w.page.Work())
+	w.past.history.Add(w.page.History())
 	w.past.cut += w.page.Cut()
 	w.past.ledger.Overrun += w.last.Ledger.Overrun
+	if w.last.Cluster != nil {
+		w.past.cluster.Count(*w.last.Cluster)
+	}
 	f := w.f
 	w.page.Accounts(func(owner string, l server.Ledger) {
 		w.past.ledger.Add(l)
@@ -68,9 +76,13 @@ func (f *Family) Report(st *server.Stats) {
 		st.Conns.Add(row.Conns)
 		st.Ledger.Add(row.Ledger)
 		st.Router.Add(row.Router)
+		st.History.Add(w.past.history)
 		st.History.Add(w.last.History)
 		st.Work.Add(w.past.work)
 		st.Work.Add(w.page.Work())
+		if st.Cluster != nil {
+			st.Cluster.Count(w.past.cluster)
+		}
 		if st.Cluster != nil && w.last.Cluster != nil {
 			st.Cluster.Add(*w.last.Cluster)
 		}

@@ -369,3 +369,22 @@ func TestServeWithoutParent(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// What the histories have counted goes on where a worker dies.
+func TestKilledWorkersHistory(t *testing.T) {
+	f := start(t, 1, 100)
+	for id := range 5 {
+		nc, err := net.Dial("tcp", f.Comet().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		fmt.Fprintf(nc, "GET /events/%d HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 5\r\n\r\n", id)
+	}
+	until(t, "they have been told a gap each", func() bool { h := report(f).History; return h.Resumed == 5 && h.Gaps == 5 })
+	signalTo(t, f, 0, syscall.SIGKILL)
+	until(t, "it is back", func() bool { w := report(f).Workers[0]; return w.State == "running" && w.Restarts == 1 })
+	if h := report(f).History; h.Resumed != 5 || h.Gaps != 5 || h.IDs != 0 {
+		t.Errorf("%+v", h)
+	}
+}
