@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
 	"server":         {"server/router", "server/history", "server/ui", "internal/bearer", "internal/netloop", "internal/wire", "internal/rlimit", "internal/slab", "internal/meter"},
-	"server/workers": {"server", "internal/netloop", "internal/nursery"},
+	"server/workers": {"server", "server/history", "internal/netloop", "internal/nursery"},
 	"server/router":  {"internal/slab"},
 	"server/history": {"internal/slab"},
 	"server/ui":      {},
