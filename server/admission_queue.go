@@ -65,7 +65,7 @@ func (q *queue) stands(clients *slab.Slab[client], i int) bool {
 
 // close closes the gaps.
 func (q *queue) close(clients *slab.Slab[client]) {
-	kept := make([]queued, 0, 2*q.n+64)
+	kept := q.line[:0] // in place: garbage for each few connections would be more than all of them cost
 	for i, e := range q.line {
 		if q.stands(clients, i) {
 			kept = append(kept, e)
