@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -165,9 +166,8 @@ func TestPollEnds(t *testing.T) {
 
 // A dialect is read by real servers as it is by ours: net/http answers polls on one connection.
 func TestPollsOfNetHTTP(t *testing.T) {
-	c := newComet(t)
 	since := make(chan string, 10)
-	c.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at := r.URL.Query().Get("since")
 		since <- at
 		switch at {
@@ -185,7 +185,8 @@ func TestPollsOfNetHTTP(t *testing.T) {
 		default:
 			w.Header().Set("Connection", "close")
 		}
-	})
+	}))
+	t.Cleanup(c.Close)
 	targets, err := LoadTargets([]string{c.URL + "/poll/12?wait=1s"}, nil, Rules{As: AsPoll})
 	if err != nil {
 		t.Fatal(err)

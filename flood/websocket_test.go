@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -223,9 +224,8 @@ func TestWebSocketStops(t *testing.T) {
 
 // A library's server is satisfied: it gets its pong, and its close back.
 func TestWebSocketOfALibrary(t *testing.T) {
-	c := newComet(t)
 	verdict := make(chan error, 1)
-	c.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		verdict <- func() error {
 			ws, err := websocket.Accept(w, r, nil)
 			if err != nil {
@@ -248,7 +248,8 @@ func TestWebSocketOfALibrary(t *testing.T) {
 			}
 			return ws.Close(websocket.StatusGoingAway, "enough")
 		}()
-	})
+	}))
+	t.Cleanup(c.Close)
 	targets, err := LoadTargets([]string{strings.Replace(c.URL, "http", "ws", 1) + "/ws/1"}, nil, Rules{})
 	if err != nil {
 		t.Fatal(err)
