@@ -31,10 +31,6 @@ func (c *Config) setDefaults() error {
 	def(&c.SlowPolicy, SlowDrop)
 	def(&c.HeadTimeout, DefaultHeadTimeout)
 	def(&c.MessageMax, 64<<10)
-	def(&c.Heartbeat, DefaultHeartbeat)
-	def(&c.Retry, DefaultRetry)
-	def(&c.PollWait, DefaultPollWait)
-	def(&c.KeepAlive, DefaultKeepAlive)
 	def(&c.DrainTimeout, DefaultDrainTimeout)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -69,7 +65,7 @@ func (c *Config) setDefaults() error {
 	for _, f := range []struct {
 		flag string
 		v    time.Duration
-	}{{"head-timeout", c.HeadTimeout}, {"retry", c.Retry}, {"poll-wait", c.PollWait}, {"keep-alive", c.KeepAlive}, {"drain-timeout", c.DrainTimeout}} {
+	}{{"head-timeout", c.HeadTimeout}, {"drain-timeout", c.DrainTimeout}} {
 		if f.v < 0 {
 			return configErrorf("--%s %v: it cannot be negative; 0 is the default", f.flag, f.v)
 		}
@@ -80,6 +76,7 @@ func (c *Config) setDefaults() error {
 		c.checkAdmin,
 		c.checkHistory,
 		c.checkLimits,
+		c.checkDialects,
 	} {
 		if err := check(); err != nil {
 			return err

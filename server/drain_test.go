@@ -252,6 +252,9 @@ func TestNewFails(t *testing.T) {
 			{"history of one id", Config{History: history.Config{Total: 1 << 20, Bytes: 1<<19 + 1}}, true, []string{"server: --history-total 1048576 with --history-bytes 524289"}},
 			{"head-timeout", Config{HeadTimeout: -1}, true, []string{"server: --head-timeout -1ns"}},
 			{"keep-alive", Config{KeepAlive: -1}, true, []string{"server: --keep-alive -1ns"}},
+			{"heartbeat", Config{Heartbeat: 25 * time.Hour}, true, []string{"server: --heartbeat 25h0m0s: give at most 24h0m0s, or off"}},
+			{"retry", Config{Retry: -1}, true, []string{"server: --retry -1ns: give up to 24h0m0s"}},
+			{"poll-wait", Config{PollWait: 1 << 62}, true, []string{"server: --poll-wait "}},
 			{"drain-timeout", Config{DrainTimeout: -time.Second}, true, []string{"server: --drain-timeout -1s"}},
 		} {
 			def(&c.cfg.Listen, "127.0.0.1:0")

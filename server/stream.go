@@ -228,3 +228,25 @@ func (fl *frontLoop) streamHead(s *Server, now time.Duration, cl *client, d dial
 	fl.out = b
 	return b
 }
+
+// dialectMost is the longest of the times that clients are told or kept waiting.
+const dialectMost = 24 * time.Hour
+
+func (c *Config) checkDialects() error {
+	def(&c.Heartbeat, DefaultHeartbeat)
+	def(&c.Retry, DefaultRetry)
+	def(&c.PollWait, DefaultPollWait)
+	def(&c.KeepAlive, DefaultKeepAlive)
+	if c.Heartbeat > dialectMost {
+		return configErrorf("--heartbeat %v: give at most %v, or off", c.Heartbeat, dialectMost)
+	}
+	for _, f := range []struct {
+		flag string
+		v    time.Duration
+	}{{"retry", c.Retry}, {"poll-wait", c.PollWait}, {"keep-alive", c.KeepAlive}} {
+		if f.v < 0 || f.v > dialectMost {
+			return configErrorf("--%s %v: give up to %v, or 0 for the default", f.flag, f.v, dialectMost)
+		}
+	}
+	return nil
+}

@@ -44,7 +44,7 @@ GET /ws/{id} as a WebSocket, and GET /poll/{id}?since=N&wait=30s a long poll; / 
 them. A client that comes back says how far it has read (Last-Event-ID, or since=N) and is told what it missed as far as --history keeps it, or a gap.
 
 One line on stdout says when it is ready. The first SIGINT or SIGTERM drains: no new connections, pending output leaves,
-every stream ends with its last chunk, at most --drain-timeout long. The second quits.
+every stream ends with its last chunk, one after the other, at most --drain-timeout long. The second quits.
 
 Several of them are one server where they meet on NATS: each embeds a NATS server (--nats-listen, and --nats-cluster with
 --nats-routes for those of other machines) or joins one outside (--nats). A message goes to whoever holds its id, on whatever

@@ -49,4 +49,4 @@ func (v *orOff) Set(text string) error {
 }
 
 // Type implements pflag.Value.
-func (*orOff) Type() string { return "duration" }
+func (*orOff) Type() string { return "interval" }
