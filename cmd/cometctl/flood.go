@@ -45,11 +45,11 @@ range, such as http://127.0.0.1:8000/test/{1..10000}; {00001..10000} gives all n
 five digits.
 
 URLs that begin with ws:// are WebSockets: each message counts, pings are answered, and a
-close is given back (closed_by "close 1001"). With --as sse, it asks for server-sent events and takes nothing else for an answer. With
---as poll, it polls: each answer is followed by the next request on the same connection,
-from where the answer ended (since=, from its Last-Event-ID; or If-Modified-Since, from
-its Last-Modified, as nchan has it), and each message in an answer counts. Who polls is
-open when the first request has left.
+close is given back (closed_by "close 1001"). With --as sse, flood asks for server-sent
+events and takes nothing else for an answer. With --as poll, it polls: each answer is
+followed by the next request on the same connection, from where the answer ended (since=,
+from its Last-Event-ID; or If-Modified-Since, from its Last-Modified, as nchan has it), and
+each message in an answer counts. Who polls is open when the first request has left.
 
 All URLs are checked before the first connection is opened. Connections are opened as
 fast as --in-flight handshakes at a time allow, or one each --interval, or at a --rate.
