@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +21,7 @@ import (
 
 	"cometctl/internal/broker"
 	"cometctl/internal/broker/brokertest"
+	"cometctl/internal/netloop"
 	"cometctl/internal/subject"
 	"cometctl/server"
 	"cometctl/server/workers"
@@ -37,8 +40,9 @@ func TestMain(m *testing.M) {
 }
 
 type task struct {
-	URLs []string
-	Name string
+	URLs   []string
+	Name   string
+	Server server.Config
 }
 
 func work(a workers.Assignment) (workers.Worker, error) {
@@ -46,16 +50,21 @@ func work(a workers.Assignment) (workers.Worker, error) {
 	if err := json.Unmarshal(a.Config, &j); err != nil {
 		return nil, err
 	}
-	return New(Config{Name: j.Name, NATS: broker.ConnectConfig{URLs: j.URLs},
-		Server: server.Config{NoAdmin: true, Loops: 1, MaxConns: 100, Inherit: a.Listener, Page: a.Page}})
+	cfg := j.Server
+	cfg.NoAdmin, cfg.Loops, cfg.MaxConns, cfg.Inherit, cfg.Page = true, 1, 100, a.Listener, a.Page
+	return New(Config{Name: j.Name, NATS: broker.ConnectConfig{URLs: j.URLs}, Server: cfg})
 }
 
 // startFront runs a node with n workers.
-func startFront(t *testing.T, n int) *Node {
-	return start(t, Config{Embed: &broker.EmbedConfig{}, Front: func(urls []string, name string) (server.Family, error) {
+func startFront(t *testing.T, n int) *Node { return startFrontWith(t, n, server.Config{}) }
+
+// startFrontWith is startFront with workers that serve as cfg says.
+func startFrontWith(t *testing.T, n int, cfg server.Config) *Node {
+	drain := 5 * time.Second
+	return start(t, Config{Server: server.Config{DrainTimeout: drain}, Embed: &broker.EmbedConfig{}, Front: func(urls []string, name string) (server.Family, error) {
 		return workers.Start(t.Context(), workers.Config{N: n, Listen: "127.0.0.1:0", Command: []string{os.Args[0], "worker"},
-			Drain: 5 * time.Second, Stuck: brokertest.Patience, Stderr: os.Stderr,
-			Job: func(i int) any { return task{urls, WorkerName(name, i)} }})
+			Drain: drain, Stuck: brokertest.Patience, Stderr: os.Stderr,
+			Job: func(i int) any { return task{urls, WorkerName(name, i), cfg} }})
 	}})
 }
 
@@ -236,4 +245,66 @@ func TestFrontWho(t *testing.T) {
 	if w := askWho(t, n, "GET", "8"); w.Sessions != 1 {
 		t.Errorf("of the other id: %+v", w)
 	}
+}
+
+// A front of workers that drains is not ready from the first moment, and ends every session as its dialect does. Event streams are told to come back at
+// different times.
+func TestFrontDrainsDialects(t *testing.T) {
+	for _, engine := range netloop.Engines() {
+		t.Run(engine, func(t *testing.T) {
+			const each = 10
+			n := startFrontWith(t, 2, remembering(engine))
+			sessions := everyDialect(t, n.Comet().String(), "7", each)
+			stays := ask(t, n.Comet().String(), "/test/7", "") // until it is seen that nobody is to come any more
+			stays.status()
+			brokertest.Until(t, "all are there", func() bool { return n.Stats().Router.Sessions == int64(len(sessions)+1) })
+			drained := make(chan error)
+			go func() { drained <- n.Drain(context.Background()) }()
+			times := map[string]bool{}
+			for _, s := range sessions {
+				if s.dialect != "sse" {
+					s.ends(1001)
+					continue
+				}
+				said := s.ends(0)
+				last, _, _ := strings.Cut(said[strings.LastIndex(said, "retry: ")+len("retry: "):], "\n")
+				if ms, err := strconv.Atoi(last); err != nil || ms < 2000 || ms > 6000 || strings.Count(said, "retry: ") != 2 {
+					t.Errorf("an event stream is told %q at last", said)
+				}
+				times[last] = true
+			}
+			if len(times) < each/2 {
+				t.Errorf("%d event streams come back at %d times", each, len(times))
+			}
+			resp, err := http.Get("http://" + n.Admin().String() + "/readyz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("/readyz while it drains: %d", resp.StatusCode)
+			}
+			stays.until("0\r\n\r\n")
+			stays.Close()
+			if err := <-drained; err != nil {
+				t.Error(err)
+			}
+			if st := n.Stats().Conns; st.Open != 0 || named(t, st.ClosedBy)["drained"] != st.Accepted {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}
+
+// named are causes by name, as others see them.
+func named(t *testing.T, c server.Causes) (by map[string]int64) {
+	t.Helper()
+	b, err := json.Marshal(c)
+	if err == nil {
+		err = json.Unmarshal(b, &by)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return by
 }
