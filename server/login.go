@@ -130,7 +130,6 @@ func (f *front) loggedIn(cl *client) {
 	cl.flags |= flagLogged
 	cl.flags &^= flagHole
 	cl.since = uint32(time.Since(f.s.born) / time.Second)
-	f.s.counts.logins.Add(1)
 	if cl.dialect.numbered() {
 		f.s.show(1)
 	}
@@ -188,6 +187,7 @@ func (f *front) resume(c netloop.Conn, cl *client, r *roll, b []byte) ([]byte, e
 		}
 		p.n, p.known = at, true
 	}
+	f.s.counts.logins.Add(1)
 	return b, nil
 }
 

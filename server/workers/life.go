@@ -258,6 +258,9 @@ func (w *worker) watch(p *process) {
 // check asks a worker for its numbers, and notes whether it answers.
 func (w *worker) check(l *link) {
 	w.tells(l, false, w.f.cfg.Stuck)
+	if w.f.ending() { // who drains hears no questions any more
+		return
+	}
 	now := running
 	if l.silent() {
 		now = stuck

@@ -108,8 +108,11 @@ func (w *worker) row() server.WorkerStats {
 // Collect implements server.Family.
 func (f *Family) Collect() { f.ask(true, 10*answerLimit) }
 
-// ask asks all workers for their numbers, at the same time.
+// ask asks all workers for their numbers, at the same time. Those that drain do not answer any more.
 func (f *Family) ask(collect bool, patience time.Duration) {
+	if f.ending() {
+		return
+	}
 	var asking sync.WaitGroup
 	f.mu.Lock()
 	for _, w := range f.workers {

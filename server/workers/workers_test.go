@@ -388,3 +388,27 @@ func TestKilledWorkersHistory(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 }
+
+// A worker that drains is not taken for stuck, though it answers nothing but connections any more.
+func TestDrainIsNotStuck(t *testing.T) {
+	var log journal
+	cfg := config(1, func(int) any { return task{Max: 100} })
+	cfg.Log, cfg.Stuck = slog.New(slog.NewTextHandler(&log, nil)), 200*time.Millisecond
+	f := startWith(t, cfg)
+	nc, _ := stream(t, f, 1)
+	w := f.workers[0]
+	l, before := w.link, log.count("does not answer")
+	drained := make(chan error)
+	go func() { drained <- f.Drain(context.Background()) }()
+	if rest, err := io.ReadAll(nc); err != nil || !strings.HasSuffix(string(rest), "0\r\n\r\n") {
+		t.Errorf("%q, %v", rest, err)
+	}
+	w.check(l) // as long as we do not close, it has not ended
+	nc.Close()
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	if log.count("does not answer") > before {
+		t.Error(log.String())
+	}
+}
