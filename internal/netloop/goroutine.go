@@ -178,17 +178,17 @@ func (l *goLoop) reader(c Conn, gc *goConn, from io.Reader) {
 	}
 }
 
-// readEnd is the end of the peer's direction. Output of an ending connection may still leave.
+// readEnd is the end of the peer's direction. What is pending may still leave, within Linger: who has said all and waits for its
+// answer gets it, as it does where the kernel is asked at once.
 func (l *goLoop) readEnd(c Conn, gc *goConn, err error) {
-	r := l.live(c)
-	if r == nil {
-		return
-	}
-	if err == io.EOF && r.state == stateEnding && gc.pending() > 0 {
+	switch r := l.live(c); {
+	case r == nil:
+	case err == io.EOF && gc.pending() > 0:
 		r.flags |= flagPeerEOF
-		return
+		l.End(c, nil)
+	default:
+		l.Close(c, err)
 	}
-	l.Close(c, err)
 }
 
 // write sees to it that somebody writes what is queued: an idle connection has nobody who waits for output.
@@ -242,7 +242,10 @@ func (l *goLoop) written(c Conn, gc *goConn, n int, err error) {
 	}
 	l.recount(gc, n > 0)
 	l.tell(0)
-	if err != nil {
+	if r := l.live(c); r != nil && err != nil {
+		if r.flags&flagPeerEOF != 0 {
+			err = io.EOF // it has closed in order, whatever it makes of the rest
+		}
 		l.Close(c, err)
 		return
 	}

@@ -40,6 +40,32 @@ func TestEndDeliversEverything(t *testing.T) {
 	})
 }
 
+// Who has said all it has to say, and shut its direction behind it, gets its answer.
+func TestAnswerBehindThePeersEnd(t *testing.T) {
+	eachWay(t, func(t *testing.T, engine string) {
+		closed := make(chan error, 1)
+		_, addr := start(t, Config{Engine: engine, Loops: 1, Linger: 20 * time.Second}, &script{
+			readable: func(l Loop, c Conn, b []byte) { l.Write(c, []byte("answer"), 1) },
+			unsent:   func(Loop, Conn, uint32) { t.Error("an answer is unsent") },
+			closed:   func(l Loop, c Conn, err error) { closed <- err },
+		})
+		for range 50 {
+			nc := dial(t, addr)
+			nc.Write([]byte("go"))
+			if err := nc.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(nc); err != nil || string(got) != "answer" {
+				t.Fatalf("read %q, %v", got, err)
+			}
+			nc.Close()
+			if err := recv(t, closed); err != io.EOF {
+				t.Fatalf("closed with %v", err)
+			}
+		}
+	})
+}
+
 func TestLingerIsBounded(t *testing.T) {
 	eachWay(t, func(t *testing.T, engine string) {
 		closed := make(chan error, 1)
