@@ -105,6 +105,7 @@ func known(t testing.TB, n *Node, ids int) {
 		st := n.Stats()
 		return st.Cluster.Connected && st.Cluster.Subscribed == ids && st.Cluster.Waiting == 0
 	})
+	heard(t, n)
 }
 
 // TestPollBetweenNodes polls one node for what is published on the other. Between two polls nobody is logged in, and yet nothing is missed.

@@ -98,11 +98,7 @@ func reader(t *testing.T, at, id string, n *atomic.Int64) {
 // rest waits until the workers have handled what NATS had taken before, and returns the whole ledger.
 func rest(t *testing.T, n *Node) (l server.Ledger) {
 	t.Helper()
-	for _, w := range n.Stats().Workers {
-		if err := n.router.Ping(brokertest.Within(t), WorkerName(n.Name(), w.Index)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	heard(t, n)
 	brokertest.Until(t, "everything is at rest", func() bool {
 		l = n.Stats().Ledger
 		return l.Pending == 0

@@ -71,6 +71,20 @@ func joined(t *testing.T, n *Node, ids int) {
 		st := n.Stats()
 		return st.Router.IDs == int64(ids) && st.Cluster.Subscribed == ids && st.Cluster.Waiting == 0
 	})
+	heard(t, n)
+}
+
+// heard waits until NATS has read all that a node, or its workers, have told it.
+func heard(t testing.TB, n *Node) {
+	t.Helper()
+	if err := n.router.Flush(brokertest.Within(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range n.Stats().Workers {
+		if err := n.router.Ping(brokertest.Within(t), WorkerName(n.Name(), w.Index)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestAlone(t *testing.T) {
