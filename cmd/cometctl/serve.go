@@ -30,18 +30,23 @@ func newServeCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the comet server and its message router",
-		Long: `serve holds a stream for everybody who asks for GET /test/{id} on the comet listener, and sends them the messages that
-publishers hand to the admin listener; GET /ws/{id} is the same as a WebSocket, whose clients may publish with --ws-publish:
+		Long: `serve holds a stream for everybody who asks for one on the comet listener, and sends them the messages that publishers
+hand to the admin listener. On the comet listener, where {id} may be up to 64 ids with commas between them:
+
+  GET  /test/{id}            a stream of chunks, as the article has it; Accept: application/x-ndjson asks for JSON lines
+  GET  /events/{id}          server-sent events, as /test/{id} with Accept: text/event-stream
+  GET  /ws/{id}              a WebSocket, whose clients may publish with --ws-publish; ?format=json for JSON
+  GET  /poll/{id}            a long poll: ?since=N&wait=30s
+  GET  /                     a page that shows them
+
+A client that comes back says how far it has read (Last-Event-ID, or since=N) and is told what it missed as far as --history
+keeps it, or a gap. On the admin listener:
 
   POST /send/{id}            the body is the message
   POST /send                 a stream of id<TAB>message lines, or NDJSON {"id":...,"msg":...}
   GET  /who/{id}             the sessions of an id; DELETE ends them
   GET  /stats /metrics /healthz /readyz /debug/pprof/
   POST /gc                   collect garbage and give memory back to the system
-
-On the comet listener GET /events/{id} (or Accept: text/event-stream) is the same as server-sent events, Accept: application/x-ndjson as JSON lines,
-GET /ws/{id} as a WebSocket, and GET /poll/{id}?since=N&wait=30s a long poll; / is a page that shows them. {id} may be up to 64 ids with commas between
-them. A client that comes back says how far it has read (Last-Event-ID, or since=N) and is told what it missed as far as --history keeps it, or a gap.
 
 One line on stdout says when it is ready. The first SIGINT or SIGTERM drains: no new connections, pending output leaves,
 every stream ends with its last chunk, one after the other, at most --drain-timeout long. The second quits.
