@@ -45,7 +45,7 @@ func BenchmarkSendStream(b *testing.B) {
 		{"tsv-history", "%d\t%s\n", parseTSV, 100},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			s := start(b, Config{MaxPending: 1 << 30, History: history.Config{Messages: c.kept}})
+			s := start(b, Config{MaxPending: 1 << 30, MaxPendingTotal: 1 << 40, History: history.Config{Messages: c.kept}})
 			var lines bytes.Buffer
 			for i := range ids {
 				go io.Copy(io.Discard, dial(b, s).stream(fmt.Sprint(i)))
