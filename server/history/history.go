@@ -9,7 +9,7 @@
 //     whose last message is oldest loses its messages first.
 //   - While nothing is kept and nobody is shown numbers, a message costs one atomic load.
 //
-// Memory is one slab of units of 128 bytes without pointers: a record is a unit, and its messages lie in a chain of further ones, so that
+// Memory is one slab of units of 64 bytes without pointers: a record is a unit, and its messages lie in a chain of further ones, so that
 // nothing is garbage when it goes, whatever its size, and what Config.Total counts is what the slab has taken. It is never given back.
 //
 // Who runs where, and the order of locks: shard, then the router's, then memory. A publisher locks its id's shard in Enter and holds it

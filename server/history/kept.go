@@ -60,7 +60,7 @@ func (s *Store) reach(sh *shard, slot uint32, need int) bool {
 	if need <= free {
 		return true
 	}
-	first, _ := s.room(sh, (need-free+roomLen-1)/roomLen, false)
+	first := s.room(sh, (need-free+roomLen-1)/roomLen, false)
 	if first == 0 {
 		return false
 	}

@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	unitSize = 128
+	unitSize = 64
 	roomLen  = unitSize - 4
 )
 
-// unit is all that memory is handed out in: a record, or a piece of a record's messages (or of an id that is very long).
+// unit is all that memory is handed out in: a record, or a piece of a record's messages (or of an id that is long).
 type unit struct {
 	_    [0]uint64 // a record is a unit and holds one
 	room [roomLen]byte
@@ -48,7 +48,7 @@ func unitsOf(total int64) int {
 // record is the unit at slot as a record.
 func (m *memory) record(slot uint32) *record { return (*record)(unsafe.Pointer(m.units.At(slot))) }
 
-// Both are 128 bytes without pointers.
+// Both are 64 bytes without pointers.
 var (
 	_ [unitSize - unsafe.Sizeof(unit{})]struct{}
 	_ [unsafe.Sizeof(unit{}) - unitSize]struct{}
@@ -57,12 +57,13 @@ var (
 )
 
 // take returns a chain of n units, zeroed, or 0 if that would be too many and not beyond the limit is asked for.
-func (m *memory) take(n int, beyond bool) (first, last uint32) {
+func (m *memory) take(n int, beyond bool) (first uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.units.Len()+n > m.limit && !beyond {
-		return 0, 0
+		return 0
 	}
+	last := uint32(0)
 	for range n {
 		slot := m.units.Alloc()
 		if first == 0 {
@@ -72,7 +73,7 @@ func (m *memory) take(n int, beyond bool) (first, last uint32) {
 		}
 		last = slot
 	}
-	return first, last
+	return first
 }
 
 // giveBack frees n units of a chain, and returns what is behind them.

@@ -2,8 +2,11 @@ package history
 
 import "bytes"
 
-// idLen is how much of an id has room in its record. The rest of a longer one is in a unit of its own.
-const idLen = 74
+// idLen is how much of an id has room in its record: most decimal ones have. The rest of a longer one is in units of its own.
+const idLen = 10
+
+// textUnits is how many units the rest of an id of n bytes takes.
+func textUnits(n int) int { return (max(0, n-idLen) + roomLen - 1) / roomLen }
 
 // record is what is known of an id. It belongs to its shard's lock but for older, newer and listed, which belong to memory's; hash does not
 // change while it is chained.
@@ -16,7 +19,7 @@ type record struct {
 	count        uint32 // messages kept
 	size         uint32 // bytes that they take
 	seen         uint32 // when somebody last held or resumed it, as far as is known; ms
-	text         uint32 // unit with the rest of the id
+	text         uint32 // units with the rest of the id; 0: there is none
 	from, to     uint8  // where in head and tail the oldest message begins and the newest ends
 	torn         torn   //
 	listed       bool   // it has neighbours: it can lose something
@@ -44,15 +47,31 @@ func (s *Store) isID(r *record, id []byte) bool {
 	if r.text == 0 {
 		return bytes.Equal(r.id[:r.idLen], id)
 	}
-	return bytes.Equal(r.id[:], id[:idLen]) && bytes.Equal(s.memory.units.At(r.text).room[:len(id)-idLen], id[idLen:])
+	if !bytes.Equal(r.id[:], id[:idLen]) {
+		return false
+	}
+	rest := id[idLen:]
+	for slot := r.text; len(rest) > 0; {
+		u := s.memory.units.At(slot)
+		n := min(len(rest), roomLen)
+		if !bytes.Equal(u.room[:n], rest[:n]) {
+			return false
+		}
+		slot, rest = u.next, rest[n:]
+	}
+	return true
 }
 
 // appendID appends the id of a record.
 func (s *Store) appendID(dst []byte, r *record) []byte {
-	if r.text == 0 {
-		return append(dst, r.id[:r.idLen]...)
+	dst = append(dst, r.id[:min(int(r.idLen), idLen)]...)
+	slot := r.text
+	for left := int(r.idLen) - idLen; left > 0; left -= roomLen {
+		u := s.memory.units.At(slot)
+		dst = append(dst, u.room[:min(left, roomLen)]...)
+		slot = u.next
 	}
-	return append(append(dst, r.id[:]...), s.memory.units.At(r.text).room[:r.idLen-idLen]...)
+	return dst
 }
 
 // find returns the record of id, 0 if there is none. The caller holds the shard, for all below too.
@@ -75,18 +94,16 @@ func (s *Store) find(sh *shard, hash uint32, id []byte) uint32 {
 // is asked for: then the id has a session, which costs more than its record.
 func (s *Store) create(sh *shard, hash uint32, id []byte, beyond bool) uint32 {
 	m := &s.memory
-	units := 1
-	if len(id) > idLen {
-		units = 2
-	}
-	slot, text := s.room(sh, units, beyond)
+	slot := s.room(sh, 1+textUnits(len(id)), beyond)
 	if slot == 0 {
 		return 0
 	}
-	if units == 1 {
-		text = 0
-	} else {
-		copy(m.units.At(text).room[:], id[idLen:])
+	text := m.units.At(slot).next
+	rest := id[min(len(id), idLen):]
+	for at := text; len(rest) > 0; {
+		u := m.units.At(at)
+		rest = rest[copy(u.room[:], rest):]
+		at = u.next
 	}
 	r := m.record(slot)
 	*r = record{last: s.start(), hash: hash, idLen: uint8(len(id)), text: text, seen: s.millis()}
@@ -98,10 +115,10 @@ func (s *Store) create(sh *shard, hash uint32, id []byte, beyond bool) uint32 {
 }
 
 // room takes units, from listed records if there are none.
-func (s *Store) room(sh *shard, units int, beyond bool) (first, last uint32) {
+func (s *Store) room(sh *shard, units int, beyond bool) (first uint32) {
 	for {
-		if first, last = s.memory.take(units, false); first != 0 {
-			return first, last
+		if first = s.memory.take(units, false); first != 0 {
+			return first
 		}
 		if !s.evict(sh) {
 			break
@@ -110,7 +127,7 @@ func (s *Store) room(sh *shard, units int, beyond bool) (first, last uint32) {
 	if beyond {
 		return s.memory.take(units, true)
 	}
-	return 0, 0
+	return 0
 }
 
 // chain puts a record into the index.
@@ -147,7 +164,7 @@ func (s *Store) forget(sh *shard, slot uint32) {
 		s.forgot(string(s.appendID(nil, r)))
 	}
 	if r.text != 0 {
-		m.drop(r.text)
+		m.giveBack(r.text, textUnits(int(r.idLen)))
 	}
 	m.drop(slot)
 	m.ids.Add(-1)
