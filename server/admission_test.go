@@ -172,6 +172,7 @@ func TestMaxConnsPerIP(t *testing.T) {
 		for _, end := range ends {
 			held := []*browser{dial(t, s).stream("2"), dial(t, s).stream("2")}
 			last := dial(t, s)
+			until(t, "the last is accepted, in whichever loop", func() bool { return s.counts.held.Load() == most })
 			for range 3 {
 				wantRefused(t, dial(t, s).rest(), 429)
 			}
@@ -200,6 +201,7 @@ func TestMaxConnsPerIP(t *testing.T) {
 		for range most { // who says nothing at all, until the timeout
 			dial(t, s)
 		}
+		until(t, "all are accepted, in whichever loop", func() bool { return s.counts.held.Load() == most })
 		wantRefused(t, dial(t, s).rest(), 429)
 		until(t, "they were too slow", func() bool { return s.refusedBy(causeHeadTimeout) == most })
 		dial(t, s).stream("1")
