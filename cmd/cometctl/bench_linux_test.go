@@ -235,16 +235,18 @@ func (w *world) minute(pid int, target, to string, floodArgs ...string) {
 	empty := treeRSS(b, pid)
 	f := w.flood(target, benchUsed, floodArgs...)
 	time.Sleep(2 * settle)
-	idle, cpu := treeRSS(b, pid), treeCPU(b, pid)
+	idle, cpu, client := treeRSS(b, pid), treeCPU(b, pid), processCPU(b, f.pid)
 	sent := w.msggen(to, "--rate", strconv.Itoa(benchRate), "--duration", long.String())
 	time.Sleep(settle)
-	cpu, used := treeCPU(b, pid)-cpu, treeRSS(b, pid)
+	cpu, client = treeCPU(b, pid)-cpu, processCPU(b, f.pid)-client
+	used := treeRSS(b, pid)
 	r := f.finish()
 	if r.Latency == nil {
 		b.Fatalf("no message came: %+v", r)
 	}
 	reportLatency(b, "", r.Latency.P50, r.Latency.P99, r.Latency.P999)
 	b.ReportMetric(float64(sent-min(r.Messages, sent)), "missing")
+	b.ReportMetric(client.Seconds(), "flood-cpu-s")
 	b.ReportMetric(mega(empty), "empty-MB")
 	b.ReportMetric(mega(idle), "idle-MB")
 	b.ReportMetric(mega(used), "used-MB")
