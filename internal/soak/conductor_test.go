@@ -83,7 +83,7 @@ func TestPieceThatDies(t *testing.T) {
 		{name: serve, death: death{10 * time.Second, 2, []string{"panic: oh", "goroutine 1"}}, failed: true, phase: phaseTraffic,
 			want: "serve ended by itself in the traffic phase, after 10s, with exit status 2; its last words: panic: oh / goroutine 1."},
 		{name: serve, death: death{0, 1, []string{"address in use"}}, failed: true, phase: phaseEmpty,
-			want: "serve ended by itself in the empty phase, after 100ms, with exit status 1; its last words: address in use."},
+			want: "serve ended by itself in the empty phase, after 0s, with exit status 1; its last words: address in use."},
 		{name: mem, death: death{time.Second / 2, 1, []string{"disk full"}}, phase: phaseEmpty, want: "; its last words: disk full."},
 		{name: flood, death: death{time.Second / 2, 2, nil}, phase: phaseRamp, want: "flood ended by itself in the ramp phase"},
 		{name: flood, death: death{8 * time.Second, 1, []string{"no connection is left open"}}, failed: true, phase: phaseTraffic,

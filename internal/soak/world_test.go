@@ -111,8 +111,14 @@ func (a *actor) live() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	if a.does == serve {
-		time.Sleep(100 * time.Millisecond)
-		a.say(false, "%s", a.ready())
+		select {
+		case <-time.After(100 * time.Millisecond):
+			a.say(false, "%s", a.ready())
+		case <-dies: // before it was ready
+			a.w.living.Add(-1)
+			a.events <- end
+			return
+		}
 	}
 	for n := int64(0); ; n++ {
 		switch a.does {
