@@ -8,7 +8,10 @@
 //
 // Several workers share one schedule by taking turns: worker w of W owns the events w, w+W, w+2W, and so on.
 //
-// A Rate is a plain value; any goroutine may use it.
+// There are three schedules: a Rate; Steps (steps.go, stepsparse.go), rates and ramps (slope.go) that follow each other, as exact as a
+// Rate, and if wanted in bursts; and Poisson (poisson.go), the same rates with random arrivals.
+//
+// A Rate and a Steps are plain values; any goroutine may use them. Poisson remembers, and has a View for each goroutine.
 package pace
 
 import (
