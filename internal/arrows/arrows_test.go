@@ -20,7 +20,7 @@ import (
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
 	"cmd/cometctl": {"server", "server/router", "server/history", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report", "internal/systemd",
-		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing", "internal/loglimit"},
+		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/ramp", "internal/rlimit", "internal/timing", "internal/loglimit"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
@@ -33,8 +33,8 @@ var mayImport = map[string][]string{
 	"server/node":    {"server", "server/cluster", "internal/broker"},
 	// The contract of a router, as tests for whoever implements it. Only tests import it.
 	"server/router/routertest": {"server/router"},
-	"flood":                    {"internal/netloop", "internal/wire", "internal/pace", "internal/rlimit", "internal/slab", "internal/timing"},
-	"flood/fleet":              {"flood", "internal/broker", "internal/nursery", "internal/pace", "internal/rlimit", "internal/timing"},
+	"flood":                    {"internal/netloop", "internal/wire", "internal/pace", "internal/ramp", "internal/rlimit", "internal/slab", "internal/timing"},
+	"flood/fleet":              {"flood", "internal/broker", "internal/nursery", "internal/pace", "internal/ramp", "internal/rlimit", "internal/timing"},
 	"msggen":                   {"internal/broker", "internal/subject", "internal/wire", "internal/pace", "internal/rlimit", "internal/timing"},
 	"memlog":                   {"internal/pace", "internal/rlimit"},
 	"report":                   {"memlog", "internal/timing"},
@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"internal/meter":             {},
 	"internal/nursery":           {},
 	"internal/pace":              {},
+	"internal/ramp":              {"internal/pace"},
 	"internal/rlimit":            {},
 	"internal/slab":              {},
 	"internal/subject":           {},
