@@ -184,7 +184,7 @@ func runAlone(ctx context.Context, cfg flood.Config) (flood.Result, error) {
 	f, err := flood.New(cfg)
 	var short *rlimit.Shortage
 	if errors.As(err, &short) {
-		err = fmt.Errorf("%w, or spread them over processes (--workers auto)", err)
+		err = seeDoctor(fmt.Errorf("%w, or spread them over processes (--workers auto)", err), short.Asked)
 	}
 	if err != nil {
 		return flood.Result{}, usageError(err)

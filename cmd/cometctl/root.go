@@ -23,6 +23,7 @@ func commands(s streams) []commandGroup {
 		{"soak", "Everything at once:", []*cobra.Command{
 			newSoakCmd(s),
 			newChaosCmd(s),
+			newDoctorCmd(s),
 		}},
 		{"pieces", "The pieces:", []*cobra.Command{
 			newServeCmd(s),

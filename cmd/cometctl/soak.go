@@ -150,7 +150,9 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 	line.done()
 	var short *rlimit.Shortage
 	switch {
-	case errors.Is(err, soak.ErrNotEmpty), errors.Is(err, soak.ErrTooFew), errors.Is(err, errors.ErrUnsupported), errors.As(err, &short):
+	case errors.Is(err, soak.ErrTooFew), errors.As(err, &short):
+		return usageError(seeDoctor(err, o.Conns))
+	case errors.Is(err, soak.ErrNotEmpty), errors.Is(err, errors.ErrUnsupported):
 		return usageError(err)
 	case err != nil && !errors.Is(err, soak.ErrInterrupted):
 		if summary.Verdict != "" {

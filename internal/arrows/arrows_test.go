@@ -20,7 +20,7 @@ import (
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
 	"cmd/cometctl": {"server", "server/router", "server/history", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report", "internal/systemd",
-		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/netloop", "internal/wire", "internal/pace", "internal/ramp", "internal/rlimit", "internal/timing", "internal/loglimit"},
+		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/doctor", "internal/netloop", "internal/wire", "internal/pace", "internal/ramp", "internal/rlimit", "internal/timing", "internal/loglimit"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	// What they stand on. slab is the bottom.
 	"internal/netloop": {"internal/slab", "internal/rlimit", "internal/meter"},
 	"internal/bearer":  {},
+	"internal/doctor":  {"internal/rlimit"},
 	"internal/broker":  {},
 	// What tests around NATS need. Only tests import it.
 	"internal/broker/brokertest": {"internal/broker"},
