@@ -7,6 +7,9 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+
+	"cometctl/internal/clienttls"
+	"cometctl/internal/netloop"
 )
 
 // cause is the word under which a connection's failure or early end is counted, in Result.FailedBy and ClosedBy. It is
@@ -89,6 +92,12 @@ func causeOf(err error) cause {
 		return cause(errno.Error())
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &n) && n.Timeout():
 		return causeTimeout
+	}
+	if word := clienttls.Word(err); word != "" {
+		return cause(word)
+	}
+	if errors.Is(err, netloop.ErrHandshake) {
+		return clienttls.Failed
 	}
 	return causeOther
 }

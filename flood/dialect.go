@@ -8,7 +8,7 @@ import (
 	"cometctl/internal/wire"
 )
 
-// As is how the http:// targets of a run are read: see the constants. ws:// targets speak WebSocket, whatever it is.
+// As is how the http:// and https:// targets of a run are read: see the constants. ws:// and wss:// targets speak WebSocket, whatever it is.
 type As string
 
 // The ways to read an http:// target.
@@ -34,7 +34,7 @@ const (
 	dialectStream dialect = iota
 	dialectSSE
 	dialectPoll
-	dialectWebSocket // ws://
+	dialectWebSocket // ws://, wss://
 )
 
 func (as As) dialect() dialect {
@@ -45,14 +45,6 @@ func (as As) dialect() dialect {
 		return dialectPoll
 	}
 	return dialectStream
-}
-
-// scheme is how a URL of the dialect begins.
-func (d dialect) scheme() string {
-	if d == dialectWebSocket {
-		return "ws://"
-	}
-	return "http://"
 }
 
 // accept is the Accept field of a request, where -H says nothing else.

@@ -1,6 +1,7 @@
 package flood
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/netip"
@@ -35,6 +36,10 @@ func (f *fakeLoop) Dial(_, from netip.AddrPort) (netloop.Conn, error) {
 	f.written = append(f.written, "")
 	f.deadlines = append(f.deadlines, 0)
 	return f.conns[len(f.conns)-1], nil
+}
+
+func (f *fakeLoop) DialTLS(_, from netip.AddrPort, _ *tls.Config) (netloop.Conn, error) {
+	return f.Dial(netip.AddrPort{}, from)
 }
 
 func (f *fakeLoop) Write(c netloop.Conn, b []byte, _ uint32) bool {

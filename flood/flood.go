@@ -27,6 +27,7 @@ import (
 	"net/netip"
 	"time"
 
+	"cometctl/internal/netloop"
 	"cometctl/internal/pace"
 	"cometctl/internal/rlimit"
 )
@@ -53,7 +54,7 @@ type Config struct {
 	ByDue          time.Duration       // step of Result.ByDue; 0: there is none
 	Sources        []netip.Prefix      // addresses to connect from; none: IPv4 loopback targets rotate through 127.0.0.0/8
 	Rotation       uint64              // where in 127.0.0.0/8 that begins: a number that another process has not
-	Engine         string              // of netloop; default: its own
+	Engine         string              // of netloop; default: its own, and goroutine where a target speaks TLS
 	Loops          int                 // default 1
 	Every          time.Duration       // between two calls of Watch; 0: at each phase only
 	Watch          func(Progress)      // called from Run each Every and at the beginning of each phase; nil: nobody watches
@@ -77,6 +78,12 @@ func (f *Flood) StartAt(t time.Time) { f.start = t }
 func New(cfg Config) (*Flood, error) {
 	if cfg.Targets == nil || cfg.Targets.Len() == 0 {
 		return nil, errors.New("flood: no targets")
+	}
+	if cfg.Targets.Secure() {
+		if cfg.Engine == "epoll" {
+			return nil, fmt.Errorf("flood: https:// and wss:// need the goroutine engine: %w", netloop.ErrNoTLS)
+		}
+		cfg.Engine = "goroutine"
 	}
 	if err := rlimit.Check(cfg.Targets.Len(), "connections"); err != nil {
 		return nil, fmt.Errorf("flood: %w", err)

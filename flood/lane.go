@@ -125,9 +125,8 @@ func signal(c chan struct{}) {
 
 // dial starts the connection to target i, its first where past is 0. It returns false where that failed at once.
 func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
-	to := a.plan.targets.Addr(i)
 	now := a.plan.clock()
-	c, err := l.Dial(to, a.plan.origins.from(i, to.Addr()))
+	c, err := a.connect(l, i, past != 0)
 	if err != nil {
 		a.tally.failed[causeOf(err)]++
 		if past == 0 {
@@ -148,7 +147,7 @@ func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
 	return true
 }
 
-// opened is Handler.Opened: ask. Who polls is open with that: an answer may be long in coming.
+// opened is Handler.Opened: ask. With TLS the request leaves behind the handshake.
 func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 	r := a.recs.At(c.Slot())
 	now := a.plan.clock()
@@ -162,6 +161,13 @@ func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 	}
 	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), mark{}, key)
 	l.Write(c, a.request, 0)
+	if a.plan.targets.hostOf(int(r.target)).tls == nil {
+		a.asked(l, c, r, now)
+	}
+}
+
+// asked notes that the first request leaves. Who polls is open with that: an answer may be long in coming.
+func (a *lane) asked(l netloop.Loop, c netloop.Conn, r *record, now int64) {
 	if r.stream.dialect == dialectPoll {
 		a.accept(l, c, r, now)
 		signal(a.plan.again) // in another turn: on loopback, where a dial is over at once, a whole ramp would be one turn otherwise

@@ -4,24 +4,26 @@ import "cometctl/internal/timing"
 
 // Result is what a run has found. Its JSON keys are an interface: other programs read them.
 type Result struct {
-	Asked       int                 `json:"asked"`            // targets
-	Open        int                 `json:"open"`             // connections that were open to the end of the hold
-	Failed      int                 `json:"failed"`           // connections that never had the head of a 200
-	FailedBy    map[string]int      `json:"failed_by"`        // Failed by cause
-	ClosedEarly int                 `json:"closed_early"`     // connections that were open and ended before the hold did
-	ClosedBy    map[string]int      `json:"closed_by"`        // ClosedEarly by cause
-	Chunks      uint64              `json:"chunks"`           // chunks of the chunked coding; reads of a body without it
-	Messages    uint64              `json:"messages"`         // stamps, each counted once
-	Bytes       uint64              `json:"bytes"`            // all bytes received: heads, framing and bodies
-	Missing     uint64              `json:"missing"`          // messages whose successors came, but not they
-	Duplicated  uint64              `json:"duplicated"`       // stamps that came again
-	Reordered   uint64              `json:"reordered"`        // messages that came after one of their successors
-	Reconnects  int                 `json:"reconnects"`       // connections that opened after an earlier one of their target had failed or ended
-	OpenPerS    float64             `json:"open_per_s"`       // connections opened a second, from the first dial to the last head
-	Connect     *timing.Percentiles `json:"connect_ms"`       // from dial to connected; this and the next two are null where nothing was measured
-	TTFB        *timing.Percentiles `json:"ttfb_ms"`          // from connected, when the request leaves, to the first byte
-	Latency     *timing.Percentiles `json:"latency_ms"`       // from due, as the stamp says, to received
-	ByDue       *timing.Buckets     `json:"by_due,omitempty"` // Messages by the time at which they were due; nil without Config.ByDue
+	Asked       int                 `json:"asked"`                 // targets
+	Open        int                 `json:"open"`                  // connections that were open to the end of the hold
+	Failed      int                 `json:"failed"`                // connections that never had the head of a 200
+	FailedBy    map[string]int      `json:"failed_by"`             // Failed by cause
+	ClosedEarly int                 `json:"closed_early"`          // connections that were open and ended before the hold did
+	ClosedBy    map[string]int      `json:"closed_by"`             // ClosedEarly by cause
+	Chunks      uint64              `json:"chunks"`                // chunks of the chunked coding; reads of a body without it
+	Messages    uint64              `json:"messages"`              // stamps, each counted once
+	Bytes       uint64              `json:"bytes"`                 // all bytes received: heads, framing and bodies
+	Missing     uint64              `json:"missing"`               // messages whose successors came, but not they
+	Duplicated  uint64              `json:"duplicated"`            // stamps that came again
+	Reordered   uint64              `json:"reordered"`             // messages that came after one of their successors
+	Reconnects  int                 `json:"reconnects"`            // connections that opened after an earlier one of their target had failed or ended
+	Resumed     int                 `json:"tls_resumed,omitempty"` // handshakes of TLS that went on with an earlier session: of reconnects only
+	OpenPerS    float64             `json:"open_per_s"`            // connections opened a second, from the first dial to the last head
+	Connect     *timing.Percentiles `json:"connect_ms"`            // from dial to connected; this, ttfb_ms and latency_ms are null where nothing was measured
+	TLS         *timing.Percentiles `json:"tls_ms,omitempty"`      // from connected to the end of the TLS handshake; nil where there was none
+	TTFB        *timing.Percentiles `json:"ttfb_ms"`               // from when the request leaves, connected and behind the handshake, to the first byte
+	Latency     *timing.Percentiles `json:"latency_ms"`            // from due, as the stamp says, to received
+	ByDue       *timing.Buckets     `json:"by_due,omitempty"`      // Messages by the time at which they were due; nil without Config.ByDue
 }
 
 // Held reports whether the run did what was asked: a connection to every target was open at the end.

@@ -84,7 +84,7 @@ func TestTurnsOfAll(t *testing.T) {
 // A share's text makes its targets again, in however many pieces.
 func TestAppendText(t *testing.T) {
 	in := "http://127.0.0.1:8000/a\nhttp://localhost:1/b?c=d\nhttp://127.0.0.1:2/{0098..103}x\nhttp://[::1]/{5..5}\nhttp://127.0.0.1?q\n" +
-		"http://127.0.0.1:3/{1..1000}\nws://127.0.0.1:3/{9..12}\nWS://127.0.0.1:8000/end\n"
+		"http://127.0.0.1:3/{1..1000}\nws://127.0.0.1:3/{9..12}\nWS://127.0.0.1:8000/end\nHTTPS://127.0.0.1/\nwss://localhost/{1..3}\nhttps://localhost\n"
 	all, err := LoadTargets([]string{"-"}, strings.NewReader(in), Rules{})
 	if err != nil {
 		t.Fatal(err)
@@ -111,12 +111,13 @@ func TestAppendText(t *testing.T) {
 			t.Fatalf("%d to %d: %d targets, %v\n%s", from, to, part.Len(), err, text)
 		}
 		for i := range part.Len() {
-			if got, want := string(part.AppendRequest(nil, i)), string(all.AppendRequest(nil, from+i)); got != want || part.Addr(i) != all.Addr(from+i) {
+			if got, want := string(part.AppendRequest(nil, i)), string(all.AppendRequest(nil, from+i)); got != want || part.Addr(i) != all.Addr(from+i) ||
+				(part.hostOf(i).tls == nil) != (all.hostOf(from+i).tls == nil) {
 				t.Fatalf("%d to %d, target %d: %q, want %q", from, to, i, got, want)
 			}
 		}
 	}
-	if _, err := ReadTargets("share", strings.NewReader(in), all.Len()-1, Rules{}); err == nil || !strings.Contains(err.Error(), "share:8: ") {
+	if _, err := ReadTargets("share", strings.NewReader(in), all.Len()-1, Rules{}); err == nil || !strings.Contains(err.Error(), "share:11: ") {
 		t.Errorf("one too many: %v", err)
 	}
 }

@@ -10,23 +10,24 @@ import (
 // Tally is what a run has counted, or the sum of several runs: a Result before its percentiles, so that those of many processes
 // can be added up. It belongs to one goroutine. Make it with NewTally.
 type Tally struct {
-	failed, closed         map[cause]int
-	open                   int // now
-	tried, opened          int // first handshakes that are over; those of them that were successful
-	reconnects             int
-	chunks, bytes          uint64
-	messages, duplicated   uint64
-	reordered              uint64
-	missing                int64
-	began, lastOpened      int64 // ns since the epoch: the first dial and the last head of a first connection; 0: none yet
-	connect, ttfb, latency timing.Histogram
-	due                    *timing.Buckets // nil: nobody asked
+	failed, closed       map[cause]int
+	open                 int // now
+	tried, opened        int // first handshakes that are over; those of them that were successful
+	reconnects, resumed  int
+	chunks, bytes        uint64
+	messages, duplicated uint64
+	reordered            uint64
+	missing              int64
+	began, lastOpened    int64 // ns since the epoch: the first dial and the last head of a first connection; 0: none yet
+	connect, tls         timing.Histogram
+	ttfb, latency        timing.Histogram
+	due                  *timing.Buckets // nil: nobody asked
 }
 
 // NewTally returns an empty Tally, which counts messages by their due time if byDue is more than zero.
 func NewTally(byDue time.Duration) *Tally {
 	t := &Tally{failed: map[cause]int{}, closed: map[cause]int{},
-		connect: timing.New(), ttfb: timing.New(), latency: timing.New()}
+		connect: timing.New(), tls: timing.New(), ttfb: timing.New(), latency: timing.New()}
 	if byDue > 0 {
 		t.due = timing.NewBuckets(byDue)
 	}
@@ -40,7 +41,7 @@ func (t *Tally) Reset() {
 	for _, h := range t.histograms() {
 		h.Reset()
 	}
-	*t = Tally{failed: t.failed, closed: t.closed, connect: t.connect, ttfb: t.ttfb, latency: t.latency}
+	*t = Tally{failed: t.failed, closed: t.closed, connect: t.connect, tls: t.tls, ttfb: t.ttfb, latency: t.latency}
 }
 
 // Add adds what o has counted.
@@ -65,6 +66,7 @@ func (t *Tally) addCounts(o *Tally) {
 	t.tried += o.tried
 	t.opened += o.opened
 	t.reconnects += o.reconnects
+	t.resumed += o.resumed
 	t.chunks += o.chunks
 	t.bytes += o.bytes
 	t.messages += o.messages
@@ -81,7 +83,7 @@ func (t *Tally) Result(asked int) Result {
 		Asked: asked, Open: t.open,
 		Chunks: t.chunks, Messages: t.messages, Bytes: t.bytes,
 		Missing: uint64(max(t.missing, 0)), Duplicated: t.duplicated, Reordered: t.reordered, Reconnects: t.reconnects, ByDue: t.due,
-		Connect: t.connect.Percentiles(), TTFB: t.ttfb.Percentiles(), Latency: t.latency.Percentiles(),
+		Resumed: t.resumed, Connect: t.connect.Percentiles(), TLS: t.tls.Percentiles(), TTFB: t.ttfb.Percentiles(), Latency: t.latency.Percentiles(),
 	}
 	r.Failed, r.FailedBy = byWord(t.failed)
 	r.ClosedEarly, r.ClosedBy = byWord(t.closed)

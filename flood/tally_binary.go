@@ -21,18 +21,19 @@ const (
 )
 
 // tallyVersion is the first byte of what AppendBinary writes.
-const tallyVersion = 1
+const tallyVersion = 2
 
 // numbers are the counts of t in the order in which they are written; setNumbers is its inverse. The last two are times.
-func (t *Tally) numbers() [12]int64 {
+func (t *Tally) numbers() [13]int64 {
 	return [...]int64{int64(t.open), int64(t.tried), int64(t.opened), int64(t.reconnects), int64(t.chunks), int64(t.bytes),
-		int64(t.messages), int64(t.duplicated), int64(t.reordered), t.missing, t.began, t.lastOpened}
+		int64(t.messages), int64(t.duplicated), int64(t.reordered), t.missing, int64(t.resumed), t.began, t.lastOpened}
 }
 
-func (t *Tally) setNumbers(n [12]int64) {
+func (t *Tally) setNumbers(n [13]int64) {
 	t.open, t.tried, t.opened, t.reconnects = int(n[0]), int(n[1]), int(n[2]), int(n[3])
 	t.chunks, t.bytes, t.messages, t.duplicated = uint64(n[4]), uint64(n[5]), uint64(n[6]), uint64(n[7])
-	t.reordered, t.missing, t.began, t.lastOpened = uint64(n[8]), n[9], n[10], n[11]
+	t.reordered, t.missing, t.began, t.lastOpened = uint64(n[8]), n[9], n[11], n[12]
+	t.resumed = int(n[10])
 }
 
 // AppendBinary appends what t has counted, but not Due, which grows with the length of a run: some hundred bytes, and two or
@@ -55,8 +56,8 @@ func (t *Tally) AppendBinary(dst []byte) []byte {
 	return dst
 }
 
-func (t *Tally) histograms() [3]timing.Histogram {
-	return [...]timing.Histogram{t.connect, t.ttfb, t.latency}
+func (t *Tally) histograms() [4]timing.Histogram {
+	return [...]timing.Histogram{t.connect, t.tls, t.ttfb, t.latency}
 }
 
 // AddBinary adds what AppendBinary has written, as Add would have: counts are summed, histograms merged by their buckets. Where b
@@ -97,7 +98,7 @@ func (t *Tally) counts(b []byte) (rest []byte, ok bool) {
 			return b, false
 		}
 		most := int64(maxNumber)
-		if i >= 10 {
+		if i >= 11 {
 			most = math.MaxInt64
 		}
 		if v > most || v < 0 && i != 9 || v < -most {

@@ -16,12 +16,13 @@ import (
 // some is a tally with something of everything.
 func some(k int) *Tally {
 	t := NewTally(0)
-	t.open, t.tried, t.opened, t.reconnects = 10*k, 20*k, 15*k, k
+	t.open, t.tried, t.opened, t.reconnects, t.resumed = 10*k, 20*k, 15*k, k, 2*k
 	t.chunks, t.bytes, t.messages, t.duplicated, t.reordered = 1<<40, 1<<50, 77, 3, uint64(k)
 	t.missing, t.began, t.lastOpened = int64(2-k), testStart+int64(k)*1000, testStart+int64(k)*1e9
 	t.failed[causeRefused], t.failed["status 503"], t.closed[causeEOF] = k, 2, 5*k
 	for i := range 1000 {
 		t.connect.Record(time.Duration(k*i) * time.Microsecond)
+		t.tls.Record(time.Duration(2*k*i) * time.Microsecond)
 		t.latency.Record(time.Duration(k*i*i) * time.Microsecond)
 	}
 	return t

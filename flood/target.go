@@ -3,6 +3,7 @@ package flood
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ const (
 type Rules struct {
 	Header      Header                                // of each request
 	As          As                                    // how http:// targets are read
+	TLS         *tls.Config                           // of https:// and wss:// targets, but for ServerName; nil: crypto/tls's default
 	AllowRemote bool                                  // accept targets that are not loopback addresses
 	Resolve     func(host string) (netip.Addr, error) // with AllowRemote: asked once a host; nil asks the system
 }
@@ -52,6 +54,7 @@ type host struct {
 	rest string // of the request, from behind the path to the empty line
 
 	dialect dialect
+	tls     *hostTLS // nil: it is plain
 }
 
 // line is one URL of a file: its path reaches from off to the off of the line that follows.
@@ -113,7 +116,12 @@ func ReadTargets(name string, text io.Reader, most int, rules Rules) (*Targets, 
 func (t *Targets) Len() int { return t.n }
 
 // Addr is the address of target i, 0 <= i < Len.
-func (t *Targets) Addr(i int) netip.AddrPort { return t.hosts[t.host(t.part(i), i)].addr }
+func (t *Targets) Addr(i int) netip.AddrPort { return t.hostOf(i).addr }
+
+// Secure tells whether a target speaks TLS: its URL begins with https:// or wss://.
+func (t *Targets) Secure() bool {
+	return slices.ContainsFunc(t.hosts, func(h host) bool { return h.tls != nil })
+}
 
 // AppendRequest appends the request that target i begins with: GET its path.
 func (t *Targets) AppendRequest(dst []byte, i int) []byte {
@@ -159,11 +167,13 @@ func insertSince(dst []byte, path int, cursor []byte) []byte {
 }
 
 // dialect is what target i speaks.
-func (t *Targets) dialect(i int) dialect {
+func (t *Targets) dialect(i int) dialect { return t.hostOf(i).dialect }
+
+func (t *Targets) hostOf(i int) *host {
 	if len(t.hosts) == 1 {
-		return t.hosts[0].dialect
+		return &t.hosts[0]
 	}
-	return t.hosts[t.host(t.part(i), i)].dialect
+	return &t.hosts[t.host(t.part(i), i)]
 }
 
 func (t *Targets) appendPath(dst []byte, p *part, i int) []byte {
@@ -183,7 +193,7 @@ func (t *Targets) AppendText(dst []byte, from, to, limit int) (text []byte, next
 		p := t.part(next)
 		i := next
 		h := &t.hosts[t.host(p, i)]
-		dst = append(append(dst, h.dialect.scheme()...), h.name...)
+		dst = append(append(dst, schemeOf(h.dialect == dialectWebSocket, h.tls != nil)...), h.name...)
 		if p.template {
 			next = to
 			if k := sort.Search(len(t.parts), func(k int) bool { return t.parts[k].first > i }); k < len(t.parts) {
@@ -225,11 +235,11 @@ type loader struct {
 	rules Rules
 	most  int // targets
 	t     *Targets
-	hosts [2]map[string]uint32 // "name:port" to its place in t.hosts: http, ws
+	hosts map[string]map[string]uint32 // by scheme, "name:port" to its place in t.hosts
 }
 
 func newLoader(rules Rules) *loader {
-	return &loader{rules: rules, most: maxTargets, hosts: [2]map[string]uint32{{}, {}}, t: &Targets{protocols: rules.Header.protocols}}
+	return &loader{rules: rules, most: maxTargets, hosts: map[string]map[string]uint32{}, t: &Targets{protocols: rules.Header.protocols}}
 }
 
 func (l *loader) done() *Targets {
@@ -295,7 +305,7 @@ func (l *loader) add(url []byte) error {
 	if err != nil {
 		return err
 	}
-	h, err := l.host(u.authority, u.websocket)
+	h, err := l.host(&u)
 	if err != nil {
 		return err
 	}
@@ -322,34 +332,40 @@ func (l *loader) add(url []byte) error {
 }
 
 // host returns the place of an authority in t.hosts; each is parsed, judged and resolved once.
-func (l *loader) host(authority []byte, websocket bool) (uint32, error) {
-	hosts, d := l.hosts[0], l.rules.As.dialect()
-	if websocket {
-		hosts, d = l.hosts[1], dialectWebSocket
-	}
-	if h, ok := hosts[string(authority)]; ok {
+func (l *loader) host(u *parsedURL) (uint32, error) {
+	scheme := schemeOf(u.websocket, u.secure)
+	if h, ok := l.hosts[scheme][string(u.authority)]; ok {
 		return h, nil
 	}
-	name := string(authority)
-	addr, err := l.resolve(name)
+	name, d := string(u.authority), l.rules.As.dialect()
+	if u.websocket {
+		d = dialectWebSocket
+	}
+	server, port, err := splitAuthority(name, u.secure)
 	if err != nil {
 		return 0, err
 	}
-	h := uint32(len(l.t.hosts))
-	l.t.hosts = append(l.t.hosts, host{name: name, addr: addr, rest: " HTTP/1.1\r\n" + l.rules.Header.lines(name, d), dialect: d})
-	hosts[name] = h
-	return h, nil
+	addr, err := l.resolve(server)
+	if err != nil {
+		return 0, err
+	}
+	h := host{name: name, addr: netip.AddrPortFrom(addr, port), rest: " HTTP/1.1\r\n" + l.rules.Header.lines(name, d), dialect: d}
+	if u.secure {
+		h.tls = newHostTLS(l.rules.TLS, server)
+	}
+	if l.hosts[scheme] == nil {
+		l.hosts[scheme] = map[string]uint32{}
+	}
+	l.hosts[scheme][name] = uint32(len(l.t.hosts))
+	l.t.hosts = append(l.t.hosts, h)
+	return l.hosts[scheme][name], nil
 }
 
 // localhost is not looked up: what a system answers differs (IPv6 first, a search domain), and the servers of the
 // article listen on IPv4.
 var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-func (l *loader) resolve(authority string) (netip.AddrPort, error) {
-	name, port, err := splitAuthority(authority)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
+func (l *loader) resolve(name string) (netip.Addr, error) {
 	addr, err := netip.ParseAddr(name)
 	switch {
 	case err == nil:
@@ -357,20 +373,20 @@ func (l *loader) resolve(authority string) (netip.AddrPort, error) {
 	case strings.EqualFold(name, "localhost"):
 		addr = localhost
 	case !l.rules.AllowRemote:
-		return netip.AddrPort{}, fmt.Errorf("has the host %s, which may be remote; only loopback addresses and localhost are used without --allow-remote", name)
+		return netip.Addr{}, fmt.Errorf("has the host %s, which may be remote; only loopback addresses and localhost are used without --allow-remote", name)
 	default:
 		resolve := l.rules.Resolve
 		if resolve == nil {
 			resolve = resolveBySystem
 		}
 		if addr, err = resolve(name); err != nil {
-			return netip.AddrPort{}, fmt.Errorf("has the host %s, which has no address: %w", name, err)
+			return netip.Addr{}, fmt.Errorf("has the host %s, which has no address: %w", name, err)
 		}
 	}
 	if !addr.IsLoopback() && !l.rules.AllowRemote {
-		return netip.AddrPort{}, fmt.Errorf("is not a loopback address; sending load to another machine needs --allow-remote")
+		return netip.Addr{}, fmt.Errorf("is not a loopback address; sending load to another machine needs --allow-remote")
 	}
-	return netip.AddrPortFrom(addr, port), nil
+	return addr, nil
 }
 
 func resolveBySystem(name string) (netip.Addr, error) {

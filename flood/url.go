@@ -12,8 +12,6 @@ import (
 // Errors of a URL. Each reads on from the URL itself: "FILE:LINE: URL is no http:// URL".
 var (
 	errScheme    = errors.New("is no URL; it should look like http://127.0.0.1:8000/test/1")
-	errHTTPS     = errors.New("asks for https, which flood does not speak yet; use http")
-	errWSS       = errors.New("asks for wss, which flood does not speak yet; use ws")
 	errUser      = errors.New("has a user name, which flood does not send; leave out what stands before the @")
 	errFragment  = errors.New("has a fragment (#), which no request carries; leave it out")
 	errCharacter = errors.New("has a character that no URL holds; percent-encode it")
@@ -22,43 +20,50 @@ var (
 	errHostRange = errors.New("has a range in its host; ranges stand in the path")
 )
 
+// schemes are the ways in which a URL begins.
+var schemes = []struct {
+	text              string
+	websocket, secure bool
+}{{"http://", false, false}, {"https://", false, true}, {"ws://", true, false}, {"wss://", true, true}}
+
+// schemeOf is how a URL begins.
+func schemeOf(websocket, secure bool) string {
+	for _, s := range schemes {
+		if s.websocket == websocket && s.secure == secure {
+			return s.text
+		}
+	}
+	return ""
+}
+
 // parsedURL is a URL or a template. Its slices point into what was parsed.
 type parsedURL struct {
 	authority      []byte
-	websocket      bool   // ws://
+	websocket      bool   // ws:// or wss://
+	secure         bool   // https:// or wss://
 	prefix, suffix []byte // without a template, prefix is the whole path
 	template       bool
 	from, count    uint64 // template: its numbers; count is 1 otherwise
 	width          uint8  // template: digits of each number at least, with zeros in front
 }
 
-// parseURL takes an http URL (RFC 9110 section 4.2.1) or a ws URL (RFC 6455 section 3) apart, as far as a request needs it: authority, and path with
+// parseURL takes an http or https URL (RFC 9110 section 4.2) or a ws or wss URL (RFC 6455 section 3) apart, as far as a request needs it: authority, and path with
 // query. A range {FROM..TO} in the path makes it a template.
 func parseURL(b []byte) (parsedURL, error) {
-	for _, c := range b {
+	u := parsedURL{prefix: []byte("/"), count: 1}
+	rest, ok := u.cutScheme(b)
+	if !ok {
+		return u, errScheme
+	}
+	for _, c := range rest {
 		if c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' || c == '\\' {
-			_, isHTTP := cutScheme(b, "http://")
-			if _, isWS := cutScheme(b, "ws://"); !isHTTP && !isWS {
-				return parsedURL{}, errScheme
-			}
-			return parsedURL{}, errCharacter
+			return u, errCharacter
 		}
 	}
-	if _, ok := cutScheme(b, "https://"); ok {
-		return parsedURL{}, errHTTPS
-	}
-	if _, ok := cutScheme(b, "wss://"); ok {
-		return parsedURL{}, errWSS
-	}
-	rest, isHTTP := cutScheme(b, "http://")
-	rest, isWS := cutScheme(rest, "ws://")
-	if isHTTP == isWS { // neither, or one behind the other
-		return parsedURL{}, errScheme
-	}
 	if bytes.IndexByte(rest, '#') >= 0 {
-		return parsedURL{}, errFragment
+		return u, errFragment
 	}
-	u := parsedURL{authority: rest, websocket: isWS, prefix: []byte("/"), count: 1}
+	u.authority = rest
 	if i := bytes.IndexAny(rest, "/?"); i >= 0 {
 		u.authority, u.prefix = rest[:i], rest[i:]
 		if rest[i] == '?' {
@@ -76,11 +81,15 @@ func parseURL(b []byte) (parsedURL, error) {
 	return u, nil
 }
 
-func cutScheme(b []byte, scheme string) ([]byte, bool) {
-	if len(b) < len(scheme) || !bytes.EqualFold(b[:len(scheme)], []byte(scheme)) {
-		return b, false
+// cutScheme notes the scheme that b begins with.
+func (u *parsedURL) cutScheme(b []byte) (rest []byte, ok bool) {
+	for _, s := range schemes {
+		if len(b) >= len(s.text) && bytes.EqualFold(b[:len(s.text)], []byte(s.text)) {
+			u.websocket, u.secure = s.websocket, s.secure
+			return b[len(s.text):], true
+		}
 	}
-	return b[len(scheme):], true
+	return b, false
 }
 
 // parseRange takes the one range out of u.prefix.
@@ -122,9 +131,12 @@ func parseNumber(b []byte) (uint64, error) {
 // longer end, as in bash.
 func padded(b []byte) bool { return len(b) > 1 && b[0] == '0' }
 
-// splitAuthority splits "host:port", "host" or "[v6]:port"; the port is 80 by default.
-func splitAuthority(a string) (name string, port uint16, err error) {
+// splitAuthority splits "host:port", "host" or "[v6]:port"; the port is 80 by default, and 443 with TLS.
+func splitAuthority(a string, secure bool) (name string, port uint16, err error) {
 	name, digits := a, "80"
+	if secure {
+		digits = "443"
+	}
 	if host, p, err := net.SplitHostPort(a); err == nil {
 		name, digits = host, p
 	} else if len(a) > 2 && a[0] == '[' && a[len(a)-1] == ']' {

@@ -14,6 +14,7 @@ import (
 
 	"cometctl/flood"
 	"cometctl/flood/fleet"
+	"cometctl/internal/clienttls"
 	"cometctl/internal/netloop"
 	"cometctl/internal/pace"
 	"cometctl/internal/rlimit"
@@ -29,6 +30,7 @@ type floodOptions struct {
 	engine                 string
 	header                 []string
 	as                     string
+	trust                  trustOptions
 	allowRemote, json      bool
 	fleet                  fleetOptions
 }
@@ -44,7 +46,12 @@ and lines that begin with # are skipped), from stdin (-), or from a template wit
 range, such as http://127.0.0.1:8000/test/{1..10000}; {00001..10000} gives all numbers
 five digits.
 
-URLs that begin with ws:// are WebSockets: each message counts, pings are answered, and a
+URLs that begin with https:// or wss:// speak TLS, on the goroutine engine: --ca FILE says
+whom to trust, --insecure anybody, --cert and --key who we are. What is refused is counted by
+its reason (failed_by "certificate: expired"), and tls_ms is the time of a handshake. The
+first connection of each URL makes a whole one; who comes again resumes its host's session.
+
+URLs that begin with ws:// or wss:// are WebSockets: each message counts, pings are answered, and a
 close is given back (closed_by "close 1001"). With --as sse, flood asks for server-sent
 events and takes nothing else for an answer. With --as poll, it polls: each answer is
 followed by the next request on the same connection, from where the answer ended (since=,
@@ -102,6 +109,10 @@ interrupted before the ramp or --hold was over.`,
   cometctl flood --as sse 'http://127.0.0.1:8000/events/{1..10000}'
   cometctl flood --as poll 'http://127.0.0.1:8000/poll/{1..10000}?wait=60s'
 
+  # TLS, with an authority of one's own; and with any certificate
+  cometctl flood --ca ca.pem 'https://127.0.0.1:8443/test/{1..1000}'
+  cometctl flood --insecure 'wss://127.0.0.1:8443/ws/{1..1000}'
+
   # another server: the chunked subscriber of nginx with nchan asks for this field
   cometctl flood -H 'TE: chunked' 'http://127.0.0.1:8010/test/{1..10000}'`,
 		Args: cobra.MatchAll(floodArgs, oneOf("interval", "rate"), oneOf("nats", "nats-listen")),
@@ -123,9 +134,10 @@ interrupted before the ramp or --hold was over.`,
 	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
 	f.StringArrayVarP(&o.header, "header", "H", nil, "a `field` that each request carries, such as 'TE: chunked'; may be given several times, and may replace Host, User-Agent and Accept")
 	f.StringVar(&o.as, "as", "", "how http:// URLs are read: sse or poll; default: a response without an end, whatever it is")
+	o.trust.add(f)
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "accept targets that are not loopback addresses")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of Stats; 0 is none (with --json: only those at the beginning of a phase)")
-	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one)")
+	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one, and goroutine for https:// and wss://)")
 	f.IntVar(&o.loops, "loops", 1, "number of event loops, each a thread's work")
 	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
 	o.fleet.add(f)
@@ -138,15 +150,19 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	if err != nil {
 		return err
 	}
-	header, err := flood.ParseHeader(o.header)
+	ask, err := o.ask()
 	if err != nil {
-		return usageError(fmt.Errorf("--header %w", err))
+		return usageError(err)
 	}
-	as, err := flood.ParseAs(o.as)
+	rules, err := ask.Rules()
 	if err != nil {
-		return usageError(fmt.Errorf("--as %w", err))
+		return usageError(err)
 	}
-	if cfg.Targets, err = flood.LoadTargets(sources, s.in, flood.Rules{AllowRemote: o.allowRemote, Header: header, As: as}); err != nil {
+	rules.AllowRemote = o.allowRemote
+	if cfg.Targets, err = flood.LoadTargets(sources, s.in, rules); err != nil {
+		return usageError(err)
+	}
+	if err := o.fits(cfg.Targets); err != nil {
 		return usageError(err)
 	}
 	local, several, err := o.fleet.asked(cfg.Targets.Len())
@@ -161,7 +177,7 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	)
 	if several {
 		var all fleet.Result
-		all, err = runFleet(ctx, o, cfg, local, show)
+		all, err = runFleet(ctx, o, ask, cfg, local, show)
 		result, workers = all.Result, all.Workers
 	} else {
 		result, err = runAlone(ctx, cfg)
@@ -190,6 +206,24 @@ func runAlone(ctx context.Context, cfg flood.Config) (flood.Result, error) {
 		return flood.Result{}, usageError(err)
 	}
 	return f.Run(ctx)
+}
+
+// ask is how targets are to be asked, by these flags.
+func (o *floodOptions) ask() (a flood.Ask, err error) {
+	a = flood.Ask{Header: o.header, As: o.as}
+	a.Trust, err = o.trust.trust()
+	return a, err
+}
+
+// fits refuses flags that say nothing about these targets, or cannot be with them.
+func (o *floodOptions) fits(t *flood.Targets) error {
+	switch {
+	case !t.Secure() && o.trust.given():
+		return errors.New("--insecure, --ca, --cert and --key are about TLS; no URL begins with https:// or wss://")
+	case t.Secure() && o.engine == "epoll":
+		return errors.New("--engine epoll does not speak TLS, and a URL begins with https:// or wss://; leave it out, or give --engine goroutine")
+	}
+	return nil
 }
 
 // floodConfig turns flags into a Config.
@@ -252,9 +286,29 @@ func floodVerdict(ctx context.Context, r flood.Result, err error, o floodOptions
 func notHeld(r flood.Result, reconnect bool) string {
 	why := fmt.Sprintf("%d failed to open%s, %d ended early%s", r.Failed, causes(r.FailedBy), r.ClosedEarly, causes(r.ClosedBy))
 	if reconnect {
-		return fmt.Sprintf("%d of %d connections were not open at the end: %s, %d opened again", r.Asked-r.Open, r.Asked, why, r.Reconnects)
+		return fmt.Sprintf("%d of %d connections were not open at the end: %s, %d opened again%s", r.Asked-r.Open, r.Asked, why, r.Reconnects, wayOut(r))
 	}
-	return fmt.Sprintf("%d of %d connections were not held: %s", r.Failed+r.ClosedEarly, r.Asked, why)
+	return fmt.Sprintf("%d of %d connections were not held: %s%s", r.Failed+r.ClosedEarly, r.Asked, why, wayOut(r))
+}
+
+// wayOut reads on from what has failed, where one is known for the most frequent cause that has any.
+func wayOut(r flood.Result) string {
+	for _, word := range slices.Concat(byNumber(r.FailedBy), byNumber(r.ClosedBy)) {
+		if hint := clienttls.Hint(word); hint != "" {
+			return "; " + hint
+		}
+	}
+	return ""
+}
+
+// byNumber are the causes, the most frequent first.
+func byNumber(by map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(by), func(a, b string) int {
+		if by[a] != by[b] {
+			return by[b] - by[a]
+		}
+		return strings.Compare(a, b)
+	})
 }
 
 // causes is " (refused 10, timeout 2)", the most frequent first.
@@ -262,12 +316,7 @@ func causes(by map[string]int) string {
 	if len(by) == 0 {
 		return ""
 	}
-	words := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
-		if by[a] != by[b] {
-			return by[b] - by[a]
-		}
-		return strings.Compare(a, b)
-	})
+	words := byNumber(by)
 	for i, w := range words {
 		words[i] = fmt.Sprintf("%s %d", w, by[w])
 	}

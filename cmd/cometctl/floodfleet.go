@@ -85,8 +85,8 @@ func (o *fleetOptions) asked(urls int) (local int, asked bool, err error) {
 }
 
 // runFleet floods with several processes.
-func runFleet(ctx context.Context, o floodOptions, cfg flood.Config, local int, show *floodView) (fleet.Result, error) {
-	fc := fleet.Config{Flood: cfg, Header: o.header, As: flood.As(o.as), Workers: local, Machines: o.fleet.machines, Log: show.line.println,
+func runFleet(ctx context.Context, o floodOptions, ask flood.Ask, cfg flood.Config, local int, show *floodView) (fleet.Result, error) {
+	fc := fleet.Config{Flood: cfg, Ask: ask, Workers: local, Machines: o.fleet.machines, Log: show.line.println,
 		Watch: func(p fleet.Progress) { show.show(p.Progress, p) }}
 	fc.Flood.Every = max(cfg.Every, 0)
 	if cfg.Engine != "" && !slices.Contains(netloop.Engines(), cfg.Engine) {

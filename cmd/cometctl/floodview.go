@@ -110,7 +110,10 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, asJSON bool
 	for _, row := range []struct {
 		name string
 		p    *timing.Percentiles
-	}{{"connect, ms", r.Connect}, {"first byte, ms", r.TTFB}, {"latency, ms", r.Latency}} {
+	}{{"connect, ms", r.Connect}, {"tls, ms", r.TLS}, {"first byte, ms", r.TTFB}, {"latency, ms", r.Latency}} {
+		if row.p == nil && row.name == "tls, ms" {
+			continue
+		}
 		if p := row.p; p != nil {
 			fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", row.name, p.P50, p.P90, p.P99, p.P999, p.Max)
 		} else {

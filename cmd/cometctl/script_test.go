@@ -29,7 +29,7 @@ import (
 //	signal NAME INT|TERM|KILL|HUP    send a signal to what was started
 //	finish NAME N                    wait for its end, demand exit code N
 //	serve NAME ARGS...               start `cometctl serve` on free ports and wait until it is ready; its addresses
-//	                                 are $NAME_listen and $NAME_admin (host:port), its pid is $NAME_pid, an
+//	                                 are $NAME_listen and $NAME_admin (host:port; $NAME_port of the first), its pid is $NAME_pid, an
 //	                                 embedded NATS server's URL is $NAME_nats
 //	certificate NAME VALID CERT KEY  write a certificate for NAME, valid for VALID from now (-1m: not any more), and its key to files
 //	served HOST:PORT NAME            ask for a stream's head by https, demand the certificate of NAME
@@ -228,6 +228,7 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 			}
 			ts.Check(json.Unmarshal(line, &ready))
 			ts.Setenv(name+"_listen", ready.Listen)
+			ts.Setenv(name+"_port", ready.Listen[strings.LastIndexByte(ready.Listen, ':')+1:])
 			ts.Setenv(name+"_admin", ready.Admin)
 			ts.Setenv(name+"_pid", strconv.Itoa(ready.Pid))
 			ts.Setenv(name+"_nats", ready.NATS)

@@ -333,7 +333,7 @@ func (c *coordinator) share() {
 		return
 	}
 	f := c.cfg.Flood
-	p := plan{Header: c.cfg.Header, As: string(c.cfg.As), Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Reconnect: f.Reconnect, ByDue: f.ByDue,
+	p := plan{Ask: c.cfg.Ask, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Reconnect: f.Reconnect, ByDue: f.ByDue,
 		Every: min(beatEvery*time.Duration(1+(len(c.members)-1)/beatMost), beatLast)}
 	least := 1
 	if f.InFlight <= 0 && f.Pace.Unlimited() {

@@ -65,11 +65,10 @@ type Config struct {
 	// where it is 0 some 16. What is a worker's own (Sources, Engine, Loops), or is for this package to set (Turns, Start, ClockOffset, Watch,
 	// Tally), is not looked at.
 	Flood    flood.Config
-	Header   []string // of each request, as flood.ParseHeader reads it
-	As       flood.As // how http:// targets are read
-	Workers  int      // processes to start here
-	Machines int      // workers to wait for
-	Program  string   // what to start, with Args and "--join -": a program that reads an Invitation from its stdin and calls Join
+	Ask      flood.Ask // how targets are asked; the workers are told, certificate and key included
+	Workers  int       // processes to start here
+	Machines int       // workers to wait for
+	Program  string    // what to start, with Args and "--join -": a program that reads an Invitation from its stdin and calls Join
 	Args     []string
 
 	Embed   broker.EmbedConfig   // the NATS server to run in this process

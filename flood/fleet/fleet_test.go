@@ -312,7 +312,7 @@ func TestFleetDoesNotStart(t *testing.T) {
 			c.Embed.Listen = strings.TrimPrefix(taken.URL(), "nats://")
 			return c
 		}(), false, "embedded NATS server does not start"},
-		{"a bad header", func() Config { c := fleetOf(few, 2, nil); c.Header = []string{"nonsense"}; return c }(), true, "is no header field"},
+		{"a bad header", func() Config { c := fleetOf(few, 2, nil); c.Ask.Header = []string{"nonsense"}; return c }(), true, "is no header field"},
 	} {
 		opened := false
 		c.cfg.Watch = func(Progress) { opened = true }

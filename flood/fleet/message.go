@@ -16,7 +16,7 @@ import (
 )
 
 // version of the protocol. Who speaks another one is told so, in the answer to its hello.
-const version = 2
+const version = 3
 
 // Subjects of the requests that workers make. The first two are answered by whoever coordinates; the others belong to one
 // run, and begin with its name.
@@ -33,7 +33,6 @@ func wakeSubject(run string) string  { return "comet.flood." + run + ".wake" }  
 const (
 	maxTargets = 1<<28 - 1
 	maxText    = 4 << 10 // bytes of a name, a host, an error
-	maxHeader  = 100     // fields
 	maxTurns   = 10_000
 	maxDue     = 20_000 // steps of time in one beat
 )
@@ -141,8 +140,7 @@ func parsePiece(b []byte, from, targets int) (next int, text []byte, err error) 
 type plan struct {
 	Targets        int           `json:"targets"`
 	Rotation       uint64        `json:"rotation"`
-	Header         []string      `json:"header,omitempty"`
-	As             string        `json:"as,omitempty"`
+	Ask            flood.Ask     `json:"ask"`
 	Pace           string        `json:"pace"`
 	Turns          flood.Turns   `json:"turns,omitempty"`
 	InFlight       int           `json:"in_flight"`
@@ -154,7 +152,7 @@ type plan struct {
 
 // config is the plan as flood takes it, still without its targets, and the rules for those.
 func (p *plan) config() (cfg flood.Config, rules flood.Rules, err error) {
-	if p.Targets < 1 || p.Targets > maxTargets || len(p.Header) > maxHeader || len(p.Turns) > maxTurns || p.InFlight < 0 ||
+	if p.Targets < 1 || p.Targets > maxTargets || len(p.Turns) > maxTurns || p.InFlight < 0 ||
 		p.ConnectTimeout <= 0 || p.Reconnect < 0 || p.ByDue < 0 || p.Every < beatEvery || p.Every > beatLast {
 		return cfg, rules, errMessage
 	}
@@ -163,10 +161,7 @@ func (p *plan) config() (cfg flood.Config, rules flood.Rules, err error) {
 	if cfg.Pace, err = pace.Parse(p.Pace); err != nil {
 		return cfg, rules, err
 	}
-	if rules.As, err = flood.ParseAs(p.As); err != nil {
-		return cfg, rules, errMessage
-	}
-	rules.Header, err = flood.ParseHeader(p.Header)
+	rules, err = p.Ask.Rules()
 	return cfg, rules, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cometctl/flood"
+	"cometctl/internal/clienttls"
 	"cometctl/internal/pace"
 	"cometctl/internal/timing"
 )
@@ -30,9 +31,9 @@ func TestMessagesRefused(t *testing.T) {
 		bad   []string
 	}{
 		{"hello", func(b []byte) error { _, err := parseHello(b); return err }, []string{
-			``, `[]`, `{"v":2,"room":-1}`, `{"v":2,"room":268435456}`, `{"v":2,"name":"` + long + `"}`, `{"v":2,"clock_error_ns":-1}`}},
+			``, `[]`, `{"v":3,"room":-1}`, `{"v":3,"room":268435456}`, `{"v":3,"name":"` + long + `"}`, `{"v":3,"clock_error_ns":-1}`}},
 		{"welcome", func(b []byte) error { _, err := parseWelcome(b); return err }, []string{
-			`x`, `{"v":2}`, `{"v":2,"run":"a.b"}`, `{"v":2,"run":"*"}`, `{"v":2,"run":"a","worker":-1}`, `{"v":1,"run":"a"}`, `{"v":2,"run":"a","error":"no"}`}},
+			`x`, `{"v":3}`, `{"v":3,"run":"a.b"}`, `{"v":3,"run":"*"}`, `{"v":3,"run":"a","worker":-1}`, `{"v":2,"run":"a"}`, `{"v":3,"run":"a","error":"no"}`}},
 		{"beat", func(b []byte) error { _, err := parseBeat(b); return err }, []string{
 			`1`, `{}`, `{"state":"asleep"}`, `{"state":"over","phase":"lunch"}`, `{"state":"over","error":"` + long + `"}`,
 			`{"state":"over","due":{"at":[1],"n":[]}}`, `{"state":"over","tally":"%"}`}},
@@ -48,7 +49,7 @@ func TestMessagesRefused(t *testing.T) {
 			_, _, err := p.config()
 			return err
 		}, []string{`{}`, `{"targets":1}`, `{"targets":1,"connect_timeout_ns":1,"pace":"1/s"}`, `{"targets":1,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"fast"}`,
-			`{"targets":1,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"1/s","header":["x"]}`, `{"targets":1,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"1/s","by_due_ns":-1}`,
+			`{"targets":1,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"1/s","ask":{"header":["x"]}}`, `{"targets":1,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"1/s","by_due_ns":-1}`,
 			`{"targets":268435456,"connect_timeout_ns":1,"beat_ns":1000000000,"pace":"1/s"}`}},
 	} {
 		for _, b := range c.bad {
@@ -57,7 +58,7 @@ func TestMessagesRefused(t *testing.T) {
 			}
 		}
 	}
-	if _, err := parseWelcome([]byte(`{"v":7}`)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "version 7 of the protocol, this worker version 2") {
+	if _, err := parseWelcome([]byte(`{"v":7}`)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "version 7 of the protocol, this worker version 3") {
 		t.Errorf("another version: %v", err)
 	}
 }
@@ -65,7 +66,7 @@ func TestMessagesRefused(t *testing.T) {
 // What one side writes the other reads.
 func TestPlanSurvives(t *testing.T) {
 	for _, rate := range []pace.Rate{{}, pace.Every(10 * time.Millisecond), {Events: 5, Per: 2 * time.Second}, {Events: 1e6, Per: time.Second}} {
-		in := plan{Targets: 7, Rotation: 1 << 40, Header: []string{"TE: chunked"}, Pace: rate.String(), Turns: flood.Turns{{Every: 3}},
+		in := plan{Targets: 7, Rotation: 1 << 40, Ask: flood.Ask{Header: []string{"TE: chunked"}, As: "sse", Trust: clienttls.Trust{Insecure: true}}, Pace: rate.String(), Turns: flood.Turns{{Every: 3}},
 			InFlight: 4, ConnectTimeout: time.Second, Reconnect: time.Minute, ByDue: time.Hour, Every: 2 * beatEvery}
 		var out plan
 		if err := json.Unmarshal(text(t, in), &out); err != nil || fmt.Sprint(out) != fmt.Sprint(in) {
@@ -143,7 +144,7 @@ func TestMeasure(t *testing.T) {
 
 // No message that comes over the wire may do more than be refused.
 func FuzzMessages(f *testing.F) {
-	for kind, seed := range []string{`{"v":2,"name":"a","room":5}`, `{"v":2,"run":"abc","worker":2}`, `{"worker":1,"state":"running","phase":"hold","tally":"AQ==","due":{"seq":1,"at":[5],"n":[6]}}`,
+	for kind, seed := range []string{`{"v":3,"name":"a","room":5}`, `{"v":3,"run":"abc","worker":2}`, `{"worker":1,"state":"running","phase":"hold","tally":"AQ==","due":{"seq":1,"at":[5],"n":[6]}}`,
 		`{"plan":{"targets":3,"pace":"5/s","beat_ns":1000000000,"turns":[{"from":0,"event":1,"every":2}],"connect_timeout_ns":5},"start_ns":7}`, "7\nhttp://127.0.0.1/{1..2}\n", `{"urls":["a"],"token":"b"}`, `"noon"`} {
 		f.Add(byte(kind), []byte(seed))
 	}

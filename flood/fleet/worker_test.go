@@ -64,7 +64,7 @@ func TestJoinRefused(t *testing.T) {
 	}{
 		{"nobody", nil, ErrNobody, "start 'cometctl flood --machines N' before its workers"},
 		{"another version", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: func(*nats.Msg) any { return welcome{Version: version + 1} }},
-			ErrRefused, "it speaks version 3 of the protocol, this worker version 2"},
+			ErrRefused, "it speaks version 4 of the protocol, this worker version 3"},
 		{"no place", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: func(*nats.Msg) any { return welcome{Version: version, Error: "the run has begun"} }},
 			ErrRefused, "the run has begun"},
 		{"no clock", map[string]func(*nats.Msg) any{clockSubject: func(*nats.Msg) any { return []byte("noon") }}, errMessage, "noon"},

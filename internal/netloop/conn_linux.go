@@ -1,6 +1,7 @@
 package netloop
 
 import (
+	"crypto/tls"
 	"io"
 	"net/netip"
 	"os"
@@ -94,6 +95,11 @@ func (l *eloop) read(slot slab.Slot) {
 	case r.state == stateOpen:
 		l.h.Readable(l, c, l.buf[:n])
 	}
+}
+
+// DialTLS implements Loop.
+func (l *eloop) DialTLS(netip.AddrPort, netip.AddrPort, *tls.Config) (Conn, error) {
+	return 0, ErrNoTLS
 }
 
 // Dial implements Loop.

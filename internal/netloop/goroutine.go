@@ -158,7 +158,7 @@ func (l *goLoop) start(c Conn, gc *goConn) {
 }
 
 func (l *goLoop) reader(c Conn, gc *goConn, from io.Reader) {
-	buf := make([]byte, l.e.cfg.ReadBuffer)
+	buf := make([]byte, l.e.readBuffer(gc))
 	for {
 		n, err := from.Read(buf)
 		live := true
@@ -358,7 +358,10 @@ func (l *goLoop) Close(c Conn, err error) {
 }
 
 // Dial implements Loop.
-func (l *goLoop) Dial(to, from netip.AddrPort) (Conn, error) {
+func (l *goLoop) Dial(to, from netip.AddrPort) (Conn, error) { return l.dial(to, from, nil) }
+
+// dial starts a connection that speaks TLS as cfg has it, or none where that is nil.
+func (l *goLoop) dial(to, from netip.AddrPort, cfg *tls.Config) (Conn, error) {
 	if l.closed {
 		return 0, ErrClosed
 	}
@@ -382,7 +385,7 @@ func (l *goLoop) Dial(to, from netip.AddrPort) (Conn, error) {
 				l.Close(c, dialError(err))
 			default:
 				r.state = stateOpen
-				gc.nc = nc.(*net.TCPConn)
+				gc.outgoing(nc.(*net.TCPConn), cfg)
 				l.start(c, gc)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 )
 
 // This file is what TLS adds to a connection of the goroutine engine: a handshake before it, a word at its end. Neither is done in a
@@ -18,6 +19,32 @@ func (e *goEngine) incoming(nc *net.TCPConn) *goConn {
 		gc.tls, gc.shaking = tls.Server(nc, e.cfg.TLS), true
 	}
 	return gc
+}
+
+// outgoing makes g a connection that was dialled.
+func (g *goConn) outgoing(nc *net.TCPConn, cfg *tls.Config) {
+	g.nc = nc
+	if cfg != nil {
+		g.tls, g.shaking = tls.Client(nc, cfg), true
+	}
+}
+
+func (g *goConn) dialled() bool { return g.cancel != nil }
+
+// DialTLS implements Loop.
+func (l *goLoop) DialTLS(to, from netip.AddrPort, cfg *tls.Config) (Conn, error) {
+	return l.dial(to, from, cfg)
+}
+
+// tlsRead is the size of a read buffer beside crypto/tls's own.
+const tlsRead = 1 << 10
+
+// readBuffer is the size of g's read buffer.
+func (e *goEngine) readBuffer(g *goConn) int {
+	if g.tls != nil && g.dialled() {
+		return min(e.cfg.ReadBuffer, tlsRead)
+	}
+	return e.cfg.ReadBuffer
 }
 
 // wire is what is read and written.
@@ -40,6 +67,12 @@ func (l *goLoop) shake(c Conn, gc *goConn) {
 		if err != nil && !l.plain(c, gc, err) {
 			return
 		}
+		if told, ok := l.h.(Shaker); ok && err == nil {
+			told.Shaken(l, c, gc.tls.ConnectionState())
+			if l.live(c) == nil {
+				return
+			}
+		}
 		if gc.queued.pending() > 0 || gc.bye {
 			l.write(c, gc)
 		}
@@ -51,7 +84,7 @@ func (l *goLoop) shake(c Conn, gc *goConn) {
 // to tell it.
 func (l *goLoop) plain(c Conn, gc *goConn, err error) bool {
 	var bad tls.RecordHeaderError
-	if errors.As(err, &bad) && bad.Conn != nil && l.e.cfg.NotTLS != nil {
+	if !gc.dialled() && errors.As(err, &bad) && bad.Conn != nil && l.e.cfg.NotTLS != nil {
 		gc.tls = nil
 		l.e.cfg.NotTLS(l, c, bad.RecordHeader)
 		if r := l.live(c); r == nil || r.state == stateEnding {

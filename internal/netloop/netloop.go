@@ -81,6 +81,12 @@ type Handler interface {
 	Closed(l Loop, c Conn, err error)
 }
 
+// Shaker is a Handler that wants to know when handshakes are over. A Handler need not be one.
+type Shaker interface {
+	// Shaken tells that c's TLS handshake was successful, before anything is read from c.
+	Shaken(l Loop, c Conn, state tls.ConnectionState)
+}
+
 // Loop is what a handler can do in its turn. No method may be called outside the turn, and none blocks.
 type Loop interface {
 	// Index is the loop's number, 0 <= Index < Engine.Loops.
@@ -109,6 +115,10 @@ type Loop interface {
 	// Dial starts a connection to the address to, from the address from when that is valid (its port may be 0). Opened or
 	// Closed is called later, never before Dial returns. An error means that nothing was started.
 	Dial(to netip.AddrPort, from netip.AddrPort) (Conn, error)
+	// DialTLS is Dial for a peer that speaks TLS, as cfg has it (ServerName included); cfg is read from several goroutines, and not to
+	// change any more. Opened comes before the handshake, as with Config.TLS: what is written meanwhile leaves when it is over, of which a Shaker
+	// is told. Where it fails, Closed is called with ErrHandshake around the reason. The error is ErrNoTLS where the engine does not speak TLS.
+	DialTLS(to netip.AddrPort, from netip.AddrPort, cfg *tls.Config) (Conn, error)
 	// Conns calls f for each connection of the loop until f returns false. f may close the connection that it is given.
 	Conns(f func(Conn) bool)
 	// Now is the time since the engine was made, read once at the start of the turn.
@@ -151,7 +161,7 @@ type Engine interface {
 type Config struct {
 	Engine      string                // "epoll" or "goroutine"; default: epoll where there is one
 	Loops       int                   // number of loops; default runtime.GOMAXPROCS(0)
-	ReadBuffer  int                   // bytes of a loop's (goroutine: a connection's) read buffer; default 64 KiB (4 KiB, with TLS 1 KiB)
+	ReadBuffer  int                   // bytes of a loop's (goroutine: a connection's) read buffer; default 64 KiB (4 KiB); of one that was dialled with TLS, 1 KiB at most
 	MaxPending  int                   // bound of a connection's pending output in bytes; default 256 KiB
 	MailboxSize int                   // bound of a loop's mailbox in bytes, some 40 for each post included; default 2 MiB
 	Linger      time.Duration         // how long End waits for the peer; default 2 s
@@ -185,6 +195,6 @@ var (
 	// ErrHandshake is what Closed is called with, around the reason, for a connection whose TLS handshake has failed. A peer that ends
 	// it before its first byte is io.EOF.
 	ErrHandshake = errors.New("netloop: TLS handshake failed")
-	// ErrNoTLS is returned by New for an engine that does not speak TLS, and Config.TLS.
+	// ErrNoTLS is returned by New for an engine that does not speak TLS, and Config.TLS, and by its DialTLS.
 	ErrNoTLS = errors.New("netloop: the epoll engine does not speak TLS, the goroutine engine does")
 )

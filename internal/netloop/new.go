@@ -39,7 +39,7 @@ func New(cfg Config, h Handler) (Engine, error) {
 	switch {
 	case cfg.Engine == "goroutine":
 		if cfg.TLS != nil {
-			setDefault(&cfg.ReadBuffer, 1<<10) // crypto/tls has a buffer, too
+			setDefault(&cfg.ReadBuffer, tlsRead)
 		}
 		setDefault(&cfg.ReadBuffer, 4<<10)
 		return newGoroutine(cfg, h), nil
