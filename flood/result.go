@@ -37,7 +37,9 @@ type Progress struct {
 	ClosedEarly int                 `json:"closed_early"`
 	Chunks      uint64              `json:"chunks"`
 	Messages    uint64              `json:"messages"`
+	Missing     uint64              `json:"missing"` // so far: one that is only on its way behind its successor is none later
 	Duplicated  uint64              `json:"duplicated"`
+	Reordered   uint64              `json:"reordered"`
 	Reconnects  int                 `json:"reconnects"`
 	Bytes       uint64              `json:"bytes"`
 	Phase       Phase               `json:"phase"`

@@ -103,7 +103,8 @@ func (t *Tally) Progress(asked int, phase Phase) Progress {
 // Counts is Progress without its Latency, which costs more than all the rest.
 func (t *Tally) Counts(asked int, phase Phase) Progress {
 	p := Progress{Asked: asked, Open: t.open, Phase: phase,
-		Chunks: t.chunks, Messages: t.messages, Duplicated: t.duplicated, Reconnects: t.reconnects, Bytes: t.bytes}
+		Chunks: t.chunks, Messages: t.messages, Missing: uint64(max(t.missing, 0)), Duplicated: t.duplicated, Reordered: t.reordered,
+		Reconnects: t.reconnects, Bytes: t.bytes}
 	p.Failed, _ = byWord(t.failed)
 	p.ClosedEarly, _ = byWord(t.closed)
 	return p

@@ -32,6 +32,7 @@ type floodOptions struct {
 	as                     string
 	trust                  trustOptions
 	allowRemote, json      bool
+	judge                  promiseOptions
 	fleet                  fleetOptions
 }
 
@@ -86,8 +87,16 @@ Every --stats-every, Stats: {Active,Closed,Chunks} goes to stderr: connections o
 now, connections that failed or ended, chunks received. The result goes to stdout; with
 --json it is one JSON object, and so is each progress line on stderr.
 
+--fail-if 'p99>200ms' makes the run fail (exit code 3) if that is so at its end, and --abort-on
+'failed>1%' ends it as soon as that is so, looked at each second. One that is about open, failed
+or closed_early takes the place of the rule that none may fail or end early. A condition is
+METRIC OP VALUE; the metrics, shares in percent of sent or asked included:
+
+` + metricNames(floodMetrics().known(false)) + `
+
 Exit codes: 0 every connection was opened and stayed open (with --reconnect: is open at
-the end), 1 one failed or ended early, 2 wrong usage (nothing was opened), 130
+the end), 1 one failed or ended early, 2 wrong usage (nothing was opened), 3 a condition of
+--fail-if or --abort-on holds, 4 one could not be judged, as its metric was not measured, 130
 interrupted before the ramp or --hold was over.`,
 		Example: `  # the article: a file of URLs, 10 ms from one connection to the next, until Ctrl-C
   cometctl flood urls.txt --interval 10ms
@@ -112,6 +121,10 @@ interrupted before the ramp or --hold was over.`,
   # TLS, with an authority of one's own; and with any certificate
   cometctl flood --ca ca.pem 'https://127.0.0.1:8443/test/{1..1000}'
   cometctl flood --insecure 'wss://127.0.0.1:8443/ws/{1..1000}'
+
+  # a verdict: nothing is lost, and a server that refuses one in a hundred is not flooded any longer
+  cometctl flood 'http://127.0.0.1:8000/test/{1..10000}' --hold 60s --fail-if 'p99>200ms' \
+    --fail-if 'missing>0' --abort-on 'failed>1%'
 
   # another server: the chunked subscriber of nginx with nchan asks for this field
   cometctl flood -H 'TE: chunked' 'http://127.0.0.1:8010/test/{1..10000}'`,
@@ -140,6 +153,7 @@ interrupted before the ramp or --hold was over.`,
 	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one, and goroutine for https:// and wss://)")
 	f.IntVar(&o.loops, "loops", 1, "number of event loops, each a thread's work")
 	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
+	o.judge.add(f)
 	o.fleet.add(f)
 	return cmd
 }
@@ -170,17 +184,23 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 		return err
 	}
 	show := newFloodView(s.err, o)
-	cfg.Watch, cfg.Every, cfg.Log = show.watch, show.every, show.line.println
+	if show.promises, err = parsePromises(floodMetrics(), o.judge); err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	show.stop = stop
+	cfg.Watch, cfg.Every, cfg.Log = show.watch, show.promises.watched(show.every), show.line.println
 	var (
 		result  flood.Result
 		workers []fleet.Worker
 	)
 	if several {
 		var all fleet.Result
-		all, err = runFleet(ctx, o, ask, cfg, local, show)
+		all, err = runFleet(running, o, ask, cfg, local, show)
 		result, workers = all.Result, all.Workers
 	} else {
-		result, err = runAlone(ctx, cfg)
+		result, err = runAlone(running, cfg)
 	}
 	show.line.done()
 	if errors.Is(err, netloop.ErrEngine) {
@@ -189,10 +209,11 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	if err != nil && !errors.Is(err, flood.ErrAllEnded) {
 		return err
 	}
-	if printErr := printFlood(s.out, result, workers, o.json); printErr != nil {
+	judged := show.promises.report(floodEnd{result, show.rate})
+	if printErr := printFlood(s.out, result, workers, judged, o.json); printErr != nil {
 		return printErr
 	}
-	return floodVerdict(ctx, result, err, o)
+	return promiseError(judged, floodVerdict(ctx, result, err, o, show.promises))
 }
 
 // runAlone floods in this process.
@@ -265,10 +286,12 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 	return cfg, nil
 }
 
-// floodVerdict is the command's error: the run's own, a connection that was not held, or a signal that came too early.
-func floodVerdict(ctx context.Context, r flood.Result, err error, o floodOptions) error {
+// floodVerdict is the command's error without its promises: the run's own, a connection that was not held and of which no promise speaks, or
+// a signal that came too early.
+func floodVerdict(ctx context.Context, r flood.Result, err error, o floodOptions, p *promises[floodEnd, floodNow]) error {
+	tolerated := p.judges("open") || (r.Failed == 0 || p.judges("failed")) && (r.ClosedEarly == 0 || p.judges("closed_early"))
 	switch {
-	case r.Failed+r.ClosedEarly > 0 && !r.Held():
+	case r.Failed+r.ClosedEarly > 0 && !r.Held() && !tolerated:
 		text := notHeld(r, o.reconnect > 0)
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, text)

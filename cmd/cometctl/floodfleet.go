@@ -154,6 +154,7 @@ func runJoin(ctx context.Context, s streams, o floodOptions) error {
 		return joinLocal(ctx, s, jc)
 	}
 	show := newFloodView(s.err, o)
+	show.promises = new(promises[floodEnd, floodNow]) // the coordinator has them
 	jc.Watch, jc.Log = show.watch, show.line.println
 	result, err := fleet.Join(ctx, jc)
 	show.line.done()
@@ -165,13 +166,13 @@ func runJoin(ctx context.Context, s streams, o floodOptions) error {
 	case result.Asked == 0:
 		return err
 	}
-	if printErr := printFlood(s.out, result, nil, o.json); printErr != nil {
+	if printErr := printFlood(s.out, result, nil, nil, o.json); printErr != nil {
 		return printErr
 	}
 	if err != nil && !errors.Is(err, flood.ErrAllEnded) && ctx.Err() == nil {
 		return err
 	}
-	return floodVerdict(ctx, result, nil, o)
+	return floodVerdict(ctx, result, nil, o, show.promises)
 }
 
 // joinLocal is a local worker: it is invited through stdin, whose end is the coordinator's, and prints no result.

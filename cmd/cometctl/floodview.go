@@ -9,6 +9,7 @@ import (
 
 	"cometctl/flood"
 	"cometctl/flood/fleet"
+	"cometctl/internal/promise"
 	"cometctl/internal/timing"
 )
 
@@ -20,7 +21,11 @@ type floodView struct {
 	statsEvery time.Duration
 	phase      flood.Phase
 	began      time.Time // of the ramp
-	stats      time.Time // of the last Stats
+	stats      time.Time // of the last Stats, or the last JSON
+
+	promises *promises[floodEnd, floodNow]
+	stop     func() // ends the run, for a promise that is broken
+	rate     rateMeter
 }
 
 func newFloodView(w io.Writer, o floodOptions) *floodView {
@@ -41,12 +46,19 @@ func (v *floodView) watch(p flood.Progress) { v.show(p, p) }
 func (v *floodView) show(p flood.Progress, all any) {
 	began := p.Phase != v.phase
 	v.phase = p.Phase
-	if v.json != nil {
-		_ = v.json.Encode(all) // nobody can be told that stderr is gone
-		return
+	v.rate.watch(p, time.Now())
+	if p.Phase != flood.Drain {
+		v.promises.watch(floodNow{p, v.rate}, v.stop)
 	}
 	// A line falls due with the tick that comes closest; the beginning of the hold is worth one of its own.
-	due := !began && time.Since(v.stats) > v.statsEvery-v.every/2 || began && p.Phase == flood.Hold
+	due := !began && time.Since(v.stats) > v.statsEvery-v.promises.watched(v.every)/2 || began && p.Phase == flood.Hold
+	if v.json != nil {
+		if mine := v.promises.watched(v.every) == v.every; mine || began || due && v.statsEvery > 0 {
+			v.stats = time.Now()
+			_ = v.json.Encode(all) // nobody can be told that stderr is gone
+		}
+		return
+	}
 	if due && v.statsEvery > 0 {
 		v.stats = time.Now()
 		v.line.println(fmt.Sprintf("Stats: {%d,%d,%d}", p.Open, p.Failed+p.ClosedEarly, p.Chunks))
@@ -80,13 +92,14 @@ func (v *floodView) text(p flood.Progress) string {
 	return t
 }
 
-// printFlood prints the result, and the workers where there were several.
-func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, asJSON bool) error {
-	if asJSON && workers != nil {
-		return json.NewEncoder(w).Encode(fleet.Result{Result: r, Workers: workers})
-	}
+// printFlood prints the result, the workers where there were several, and what became of the promises, if there were any.
+func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *promise.Report, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(r)
+		return json.NewEncoder(w).Encode(struct {
+			flood.Result
+			Workers  []fleet.Worker  `json:"workers,omitempty"`
+			Promises *promise.Report `json:"promises,omitempty"`
+		}{r, workers, judged})
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if workers != nil {
@@ -120,5 +133,8 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, asJSON bool
 			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\n", row.name)
 		}
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return printPromises(w, judged)
 }

@@ -20,7 +20,7 @@ import (
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
 	"cmd/cometctl": {"server", "server/router", "server/history", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report", "internal/systemd",
-		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/clienttls", "internal/doctor", "internal/netloop", "internal/wire", "internal/pace", "internal/ramp", "internal/rlimit", "internal/timing", "internal/loglimit"},
+		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/clienttls", "internal/doctor", "internal/netloop", "internal/wire", "internal/pace", "internal/promise", "internal/ramp", "internal/rlimit", "internal/timing", "internal/loglimit"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	"internal/nursery":           {},
 	"internal/pace":              {},
 	"internal/ramp":              {"internal/pace"},
+	"internal/promise":           {},
 	"internal/rlimit":            {},
 	"internal/slab":              {},
 	"internal/subject":           {},
@@ -85,6 +86,8 @@ var never = map[string][]string{
 	"server/history": {"net", "net/http", "os", "syscall"},                        // nor here
 	"internal/wire":  {"net", "net/http", "os", "syscall", "io", "bufio", "sync"}, // no I/O; time is there for its types
 	"internal/pace":  {"net", "net/http", "os", "syscall"},
+	// A verdict can be computed again from the same evidence.
+	"internal/promise": {"net", "net/http", "os", "syscall"},
 }
 
 type pkg struct {

@@ -6,6 +6,7 @@
 package timing
 
 import (
+	"math"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -18,6 +19,7 @@ type Percentiles struct {
 	P99  float64 `json:"p99"`
 	P999 float64 `json:"p999"`
 	Max  float64 `json:"max"`
+	Mean float64 `json:"mean"`
 }
 
 // Max is the longest duration that a Histogram tells from longer ones: a soak may run for weeks, and its server stand still.
@@ -48,5 +50,5 @@ func (h Histogram) Percentiles() *Percentiles {
 	}
 	v := h.h.ValueAtPercentilesSlice([]float64{50, 90, 99, 99.9})
 	ms := func(us int64) float64 { return float64(us) / 1000 }
-	return &Percentiles{ms(v[0]), ms(v[1]), ms(v[2]), ms(v[3]), ms(h.h.Max())}
+	return &Percentiles{ms(v[0]), ms(v[1]), ms(v[2]), ms(v[3]), ms(h.h.Max()), math.Round(h.h.Mean()) / 1000}
 }

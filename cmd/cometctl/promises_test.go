@@ -1,0 +1,217 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"cometctl/flood"
+	"cometctl/internal/promise"
+	"cometctl/internal/timing"
+)
+
+var update = flag.Bool("update", false, "write the tables of docs/promises.md anew")
+
+// tables are the tables of all commands, as docs/promises.md has them.
+func tables() map[string][]promiseRow {
+	return map[string][]promiseRow{
+		"flood": rowsOf(floodMetrics()),
+	}
+}
+
+// promiseRow is a metric of any table.
+type promiseRow struct {
+	promise.Metric
+	found, live bool
+}
+
+func rowsOf[R, P any](m metrics[R, P]) []promiseRow {
+	var out []promiseRow
+	for _, k := range m {
+		out = append(out, promiseRow{k.Metric, k.found != nil, k.live != nil})
+	}
+	return out
+}
+
+// cells are all of the row of docs/promises.md but its names.
+func (r promiseRow) cells() string {
+	unit := map[promise.Unit]string{promise.Milliseconds: "time", promise.Bytes: "memory", promise.BytesPerHour: "growth", promise.PerSecond: "rate",
+		promise.Fraction: "share"}[r.Unit]
+	when := "at the end"
+	if r.live {
+		when = ""
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s |", unit, r.Of, when, r.Help)
+}
+
+// markdown is a table of docs/promises.md. Metrics that differ by name only share a row.
+func markdown(table []promiseRow) string {
+	var b strings.Builder
+	b.WriteString("| metric | unit | of | when | is |\n|---|---|---|---|---|\n")
+	for i, k := range table {
+		if i == 0 || k.cells() != table[i-1].cells() {
+			b.WriteString("| ")
+		}
+		fmt.Fprintf(&b, "`%s` ", k.Name)
+		if i == len(table)-1 || k.cells() != table[i+1].cells() {
+			b.WriteString(k.cells() + "\n")
+		}
+	}
+	return b.String()
+}
+
+// Each table is whole: names are names and there once, and what is a share is a share of something in the same table. The page has it.
+func TestMetricTables(t *testing.T) {
+	for command, table := range tables() {
+		names := map[string]promiseRow{}
+		for _, k := range table {
+			if _, twice := names[k.Name]; twice || k.Help == "" || !k.found {
+				t.Errorf("%s: %+v: twice, without help, or never found", command, k)
+			}
+			names[k.Name] = k
+			if _, err := promise.Parse(k.Name+">0", promise.Metrics{k.Metric}); err != nil {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+		for _, k := range table {
+			if of, ok := names[k.Of]; k.Of != "" && (!ok || k.live && !of.live) {
+				t.Errorf("%s: %s is a share of %q, which is not there", command, k.Name, k.Of)
+			}
+		}
+	}
+}
+
+const promisesPage = "../../docs/promises.md"
+
+// docs/promises.md lists what the commands know; -update writes its tables anew.
+func TestMetricsPage(t *testing.T) {
+	page, err := os.ReadFile(promisesPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(page)
+	for command, table := range tables() {
+		before, section, found := strings.Cut(text, "\n### "+command+"\n")
+		old, after, more := strings.Cut(section, "\n\n")
+		if !found {
+			t.Errorf("%s has no section %q", promisesPage, command)
+			continue
+		}
+		want := markdown(table)
+		if strings.TrimSpace(old) != strings.TrimSpace(want) && !*update {
+			t.Errorf("%s is not what %s knows; go test ./cmd/cometctl -run TestMetricsPage -update, and look at it", promisesPage, command)
+		}
+		text = before + "\n### " + command + "\n" + want
+		if more {
+			text += "\n" + after
+		}
+	}
+	if *update {
+		if err := os.WriteFile(promisesPage, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// values looks everything up, as text.
+func values(known promise.Metrics, lookup promise.Lookup) map[string]string {
+	out := map[string]string{}
+	for _, k := range known {
+		if v, ok := lookup(k.Name); ok {
+			out[k.Name] = fmt.Sprint(v)
+		}
+	}
+	return out
+}
+
+func TestFloodMetrics(t *testing.T) {
+	m := floodMetrics()
+	nothing := values(m.known(false), m.of(floodEnd{Result: flood.Result{Asked: 10, Open: 7, Failed: 2, ClosedEarly: 1}}))
+	if got := fmt.Sprint(nothing); got != "map[asked:10 closed_early:1 failed:2 open:7 reconnects:0 sent:0]" {
+		t.Errorf("without a message there is %s", got)
+	}
+	p := &timing.Percentiles{P50: 1, P90: 2, P99: 3, P999: 4, Max: 5, Mean: 1.5}
+	all := floodEnd{Result: flood.Result{Asked: 10, Open: 7, Failed: 2, ClosedEarly: 1, Messages: 90, Missing: 10, Duplicated: 3, Reordered: 4, Reconnects: 6,
+		OpenPerS: 8, Connect: p, TLS: p, TTFB: p, Latency: p}, rate: rateMeter{perS: 9, measured: true}}
+	got := values(m.known(false), m.of(all))
+	if len(got) != len(m) {
+		t.Errorf("of %d metrics %d were measured: %v", len(m), len(got), got)
+	}
+	for name, want := range map[string]string{"p999": "4", "connect_p50": "1", "ttfb_mean": "1.5", "missing": "10", "sent": "100", "received": "90", "duplicated": "3",
+		"reordered": "4", "reconnects": "6", "open_rate": "8", "rate": "9", "closed_early": "1"} {
+		if got[name] != want {
+			t.Errorf("%s is %s, want %s", name, got[name], want)
+		}
+	}
+	now := floodNow{Progress: flood.Progress{Phase: flood.Ramp, Asked: 10, Open: 7, Missing: 1, Messages: 3, Latency: p}}
+	got = values(m.known(true), m.during(now))
+	if _, ok := got["open"]; ok || got["missing"] != "1" || got["sent"] != "4" || got["max"] != "5" || got["rate"] != "" {
+		t.Errorf("during the ramp: %v", got)
+	}
+	now.Phase = flood.Hold
+	if got = values(m.known(true), m.during(now)); got["open"] != "7" {
+		t.Errorf("during the hold: %v", got)
+	}
+}
+
+func TestRateMeter(t *testing.T) {
+	var m rateMeter
+	start := time.Unix(1000, 0)
+	m.watch(flood.Progress{Phase: flood.Ramp, Messages: 50}, start)
+	m.watch(flood.Progress{Phase: flood.Hold, Messages: 100}, start.Add(time.Second))
+	if m.measured {
+		t.Error("a rate was measured in no time")
+	}
+	m.watch(flood.Progress{Phase: flood.Drain, Messages: 400}, start.Add(3*time.Second))
+	if !m.measured || m.perS != 150 {
+		t.Errorf("%+v, want 150/s", m)
+	}
+}
+
+// What is wrong anyway, what holds and what is not known have their order.
+func TestPromiseError(t *testing.T) {
+	own := errors.New("3 of 10 connections were not held")
+	blind := &codedError{exitInconclusive, errors.New("the client was the bottleneck")}
+	report := func(v promise.Verdict) *promise.Report { return &promise.Report{Verdict: v} }
+	for _, c := range []struct {
+		report *promise.Report
+		own    error
+		want   exitCode
+	}{
+		{nil, nil, exitOK},
+		{nil, own, exitFailed},
+		{report(promise.Pass), nil, exitOK},
+		{report(promise.Pass), own, exitFailed},
+		{report(promise.Fail), nil, exitVerdict},
+		{report(promise.Fail), own, exitVerdict},
+		{report(promise.Fail), errInterrupted, exitInterrupted},
+		{report(promise.Fail), blind, exitInconclusive},
+		{report(promise.Inconclusive), nil, exitInconclusive},
+		{report(promise.Inconclusive), own, exitFailed},
+		{report(promise.Inconclusive), errInterrupted, exitInterrupted},
+	} {
+		if got := codeOf(promiseError(c.report, c.own)); got != c.want {
+			t.Errorf("%+v and %v: exit code %d, want %d", c.report, c.own, got, c.want)
+		}
+	}
+}
+
+// A run is watched often enough for --abort-on, and no more often than asked for without.
+func TestPromisesWatched(t *testing.T) {
+	for _, c := range []struct {
+		every, want, judged time.Duration
+	}{{0, 0, abortEvery}, {10 * time.Second, 10 * time.Second, abortEvery}, {time.Millisecond, time.Millisecond, time.Millisecond}} {
+		var p promises[floodEnd, floodNow]
+		if got := p.watched(c.every); got != c.want {
+			t.Errorf("%v: watched each %v", c.every, got)
+		}
+		p.abortOn = make([]promise.Condition, 1)
+		if got := p.watched(c.every); got != c.judged {
+			t.Errorf("%v: watched each %v with --abort-on, want %v", c.every, got, c.judged)
+		}
+	}
+}
