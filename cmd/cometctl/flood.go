@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cometctl/flood"
 	"cometctl/flood/fleet"
@@ -136,7 +138,12 @@ interrupted before the ramp or --hold was over.`,
 			return runFlood(cmd.Context(), s, args, o)
 		},
 	}
-	f := cmd.Flags()
+	o.add(cmd.Flags())
+	return cmd
+}
+
+// add adds the flags.
+func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.interval, "interval", "", "open one connection each `time`, such as 10ms")
 	f.StringVar(&o.rate, "rate", "", "open connections at this `rate`, such as 500/s")
 	f.IntVar(&o.inFlight, "in-flight", 0, fmt.Sprintf("most handshakes at a time (default %d; no bound with --interval or --rate)", flood.DefaultInFlight))
@@ -155,29 +162,13 @@ interrupted before the ramp or --hold was over.`,
 	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
 	o.judge.add(f)
 	o.fleet.add(f)
-	return cmd
 }
 
 // runFlood checks what was asked for, floods and prints the result.
 func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) error {
-	cfg, err := floodConfig(o)
+	cfg, ask, err := floodPlan(sources, s.in, o)
 	if err != nil {
 		return err
-	}
-	ask, err := o.ask()
-	if err != nil {
-		return usageError(err)
-	}
-	rules, err := ask.Rules()
-	if err != nil {
-		return usageError(err)
-	}
-	rules.AllowRemote = o.allowRemote
-	if cfg.Targets, err = flood.LoadTargets(sources, s.in, rules); err != nil {
-		return usageError(err)
-	}
-	if err := o.fits(cfg.Targets); err != nil {
-		return usageError(err)
 	}
 	local, several, err := o.fleet.asked(cfg.Targets.Len())
 	if err != nil {
@@ -214,6 +205,30 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 		return printErr
 	}
 	return promiseError(judged, floodVerdict(ctx, result, err, o, show.promises))
+}
+
+// floodPlan is what was asked for, checked before anything is opened: the flags' values and every URL.
+func floodPlan(sources []string, stdin io.Reader, o floodOptions) (flood.Config, flood.Ask, error) {
+	cfg, err := floodConfig(o)
+	if err != nil {
+		return cfg, flood.Ask{}, err
+	}
+	ask, err := o.ask()
+	if err != nil {
+		return cfg, ask, usageError(err)
+	}
+	rules, err := ask.Rules()
+	if err != nil {
+		return cfg, ask, usageError(err)
+	}
+	rules.AllowRemote = o.allowRemote
+	if cfg.Targets, err = flood.LoadTargets(sources, stdin, rules); err == nil {
+		err = o.fits(cfg.Targets)
+	}
+	if err != nil {
+		return cfg, ask, usageError(err)
+	}
+	return cfg, ask, nil
 }
 
 // runAlone floods in this process.

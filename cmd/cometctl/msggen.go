@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cometctl/internal/pace"
 	"cometctl/msggen"
@@ -74,18 +75,31 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
     --body '{"channel":"{id}","text":{msg_json}}' --connections 4`,
 		Args: cobra.MatchAll(noArgs, oneOf("rate", "interval")),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.Flags().Changed("body") {
-				o.cfg.Body = &o.body
-			}
-			for name, n := range map[string]int{"connections": o.cfg.Connections, "pipeline": o.cfg.Pipeline} {
-				if n < 1 && cmd.Flags().Changed(name) {
-					return usageErrorf("--%s %d: there must be one at least", name, n)
-				}
+			if err := o.given(cmd.Flags().Changed); err != nil {
+				return err
 			}
 			return runMsggen(cmd.Context(), s, o)
 		},
 	}
-	f := cmd.Flags()
+	o.add(cmd.Flags())
+	return cmd
+}
+
+// given takes in what matters only if it was given; changed says whether a flag was.
+func (o *msggenOptions) given(changed func(flag string) bool) error {
+	if changed("body") {
+		o.cfg.Body = &o.body
+	}
+	for name, n := range map[string]int{"connections": o.cfg.Connections, "pipeline": o.cfg.Pipeline} {
+		if n < 1 && changed(name) {
+			return usageErrorf("--%s %d: there must be one at least", name, n)
+		}
+	}
+	return nil
+}
+
+// add adds the flags.
+func (o *msggenOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.rate, "rate", "1000", "`rate` of messages, all workers together: 1000, 500/s, 30/m; 0 is as fast as it goes")
 	f.StringVar(&o.interval, "interval", "", "instead of --rate: `time` between two messages of a worker, such as 100ms")
 	f.IntVar(&o.cfg.Workers, "workers", 1, "connections, each with its own random ids and sequence numbers")
@@ -105,7 +119,6 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 	f.DurationVar(&o.cfg.ByDue, "by-due", 0, "count what was sent by the time at which it was due, in `steps` such as 100ms, for --json; 0 is none")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of progress; 0 is none")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object, and progress as JSON lines on stderr")
-	return cmd
 }
 
 // runMsggen checks the flags' values, sends, and prints what became of it.
