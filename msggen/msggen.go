@@ -40,6 +40,7 @@ import (
 	"time"
 
 	"cometctl/internal/broker"
+	"cometctl/internal/clienttls"
 	"cometctl/internal/pace"
 	"cometctl/internal/wire"
 )
@@ -69,7 +70,7 @@ var ErrIncomplete = errors.New("not every message was accepted")
 
 // Config says what to send, when, and where to. To and IDs are required; the zero value of every other field has a meaning.
 type Config struct {
-	// To is the server's POST /send, "http://127.0.0.1:8001/send", which takes a stream; only http. Without a path, /send is
+	// To is the server's POST /send, "http://127.0.0.1:8001/send", which takes a stream; http or https, with user:password@ where the server wants them. Without a path, /send is
 	// meant. With a method in front of it, or a placeholder in it, it is any server's: each message is a request of its own, as Header and Body shape it.
 	// nats://host:port or tls://host:port, several with commas between, are servers of one NATS cluster: messages go to the subjects of their ids.
 	To          string
@@ -78,6 +79,9 @@ type Config struct {
 	// Authorization is that field of each request, such as "Bearer TOKEN", for a server of HTTP that wants to know who sends; empty: there is
 	// none. Neither a result nor an error tells it.
 	Authorization string
+
+	// Trust is whom we trust, and who we are, where To is an https URL.
+	Trust clienttls.Trust
 
 	// NATS is who we are to NATS servers; which they are, To says.
 	NATS broker.ConnectConfig
@@ -141,7 +145,13 @@ func (c *Config) Check() error {
 // checkTo is Check for the target and for what only a template has.
 func (c *Config) checkTo() error {
 	if !isNATS(c.To) && (c.NATS.User != "" || c.NATS.Creds != "" || c.NATS.TLS != nil) {
-		return fmt.Errorf("--to %q is no NATS server: what the --nats-... flags say is for nats://host:port", c.To)
+		return fmt.Errorf("--to %q is no NATS server: what the --nats-... flags say is for nats://host:port", wire.RedactURL(c.To))
+	}
+	if _, err := c.Trust.Config(); err != nil {
+		return fmt.Errorf("%s %w", clienttls.Flag(err), err)
+	}
+	if !c.Trust.IsZero() && (isNATS(c.To) || !strings.Contains(strings.ToLower(c.To), "https://")) {
+		return fmt.Errorf("--insecure, --ca, --cert and --key are about TLS, and --to %q is no https URL", wire.RedactURL(c.To))
 	}
 	if isNATS(c.To) && c.Authorization != "" {
 		return fmt.Errorf("--token-file with --to %q: NATS takes no token of the admin listener's; say who we are by the --nats-... flags", broker.Redact(natsURLs(c.To)))
@@ -152,10 +162,13 @@ func (c *Config) checkTo() error {
 	if !isTemplate(c.To) {
 		if len(c.Header) > 0 || c.Body != nil || c.Connections != 0 || c.Pipeline != 0 {
 			return fmt.Errorf("--to %q takes a stream: headers, a body, connections and a pipeline go with one request per message; "+
-				"put a method in front, such as POST %s/{id}", c.To, c.To)
+				"put a method in front, such as POST %s/{id}", wire.RedactURL(c.To), wire.RedactURL(c.To))
 		}
 		if err := CheckTarget(c.To, c.AllowRemote); err != nil {
 			return fmt.Errorf("--to %w", err)
+		}
+		if u, _ := url.Parse(c.To); u.User != nil && c.Authorization != "" {
+			return errTwoAuthorizations
 		}
 		return nil
 	}
@@ -200,31 +213,4 @@ func (c *Config) minSize() int {
 	}
 	longest := composer{tag: wire.NewRunTag(time.UnixMilli(1e13-1), 0)}
 	return len(longest.appendMessage(nil, appendID(nil, uint64(max(c.IDs, 1))), last, last, math.MaxInt64))
-}
-
-// CheckTarget reports what is wrong with the URL of a server, for Config.To and for Send: it must be plain http, and its
-// host a loopback address unless remote ones are allowed. A name other than localhost counts as remote and is never
-// looked up.
-func CheckTarget(to string, allowRemote bool) error {
-	u, err := url.Parse(to)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil {
-		return fmt.Errorf("%q: it must be an http URL such as http://127.0.0.1:8001/send", to)
-	}
-	if !allowRemote && !isLoopback(u.Hostname()) {
-		return fmt.Errorf("%q is not a loopback address: sending there needs --allow-remote", to)
-	}
-	return nil
-}
-
-func isLoopback(host string) bool {
-	return net.ParseIP(host).IsLoopback() || strings.EqualFold(host, "localhost")
-}
-
-// address is the host and port to dial for u.
-func address(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	return net.JoinHostPort(u.Hostname(), port)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"cometctl/internal/clienttls"
 	"cometctl/internal/pace"
 	"cometctl/internal/timing"
 )
@@ -30,12 +31,16 @@ func TestCheck(t *testing.T) {
 		{"remote", func(c *Config) { c.To = "http://192.0.2.1:8001/send" }, "--allow-remote"},
 		{"remote name", func(c *Config) { c.To = "http://localhost.example.com/send" }, "--allow-remote"},
 		{"remote allowed", func(c *Config) { c.To, c.AllowRemote = "http://192.0.2.1:8001/send", true }, ""},
-		{"https", func(c *Config) { c.To = "https://127.0.0.1/send" }, `"https://127.0.0.1/send"`},
-		{"no scheme", func(c *Config) { c.To = "127.0.0.1:8001/send" }, "http URL"},
-		{"no host", func(c *Config) { c.To = "http:///send" }, "http URL"},
-		{"empty", func(c *Config) { c.To = "" }, "http URL"},
-		{"control byte", func(c *Config) { c.To = "http://127.0.0.1/se\rnd" }, "http URL"},
-		{"user", func(c *Config) { c.To = "http://me:secret@127.0.0.1/send" }, "http URL"},
+		{"https", func(c *Config) { c.To, c.Trust = "https://127.0.0.1/send", clienttls.Trust{Insecure: true} }, ""},
+		{"trust without https", func(c *Config) { c.Trust.Insecure = true }, "is no https URL"},
+		{"no authority", func(c *Config) { c.To, c.Trust.CA = "https://127.0.0.1", []byte("x") }, "--ca there is no certificate"},
+		{"no scheme", func(c *Config) { c.To = "127.0.0.1:8001/send" }, "https URL"},
+		{"no host", func(c *Config) { c.To = "http:///send" }, "https URL"},
+		{"empty", func(c *Config) { c.To = "" }, "https URL"},
+		{"control byte", func(c *Config) { c.To = "http://127.0.0.1/se\rnd" }, "https URL"},
+		{"user", func(c *Config) { c.To = "http://me:secret@127.0.0.1/send" }, ""},
+		{"user and token", func(c *Config) { c.To, c.Authorization = "http://me:secret@127.0.0.1/send", "Bearer x" }, "are the same field"},
+		{"a password is not told", func(c *Config) { c.To = "ftp://me:secret@127.0.0.1/send" }, `"ftp://me:xxxxx@127.0.0.1/send"`},
 		{"no ids", func(c *Config) { c.IDs = 0 }, "--ids 0: "},
 		{"negative ids", func(c *Config) { c.IDs = -3 }, "--ids -3: "},
 		{"too many ids", func(c *Config) { c.IDs, c.Workers = 1<<30, 2 }, "at most 536870912 ids"},

@@ -160,7 +160,7 @@ func (r *run) result(workers []*worker, stopped time.Duration) Result {
 		Sent: r.generated.Load(), Accepted: r.accepted.Load(), Bad: r.bad.Load(), Late: r.late.Load(),
 		Reconnects: r.reconnects.Load(), Resent: r.resent.Load(),
 		Unheard: r.unheard,
-		Asked: Asked{To: r.cfg.To, Rate: r.cfg.Rate.PerSecond(), Duration: r.cfg.Duration.Seconds(), Count: r.cfg.Count,
+		Asked: Asked{To: wire.RedactURL(r.cfg.To), Rate: r.cfg.Rate.PerSecond(), Duration: r.cfg.Duration.Seconds(), Count: r.cfg.Count,
 			Workers: r.workers, IDs: r.cfg.IDs, Seed: r.cfg.Seed, Size: r.cfg.Size},
 		Run: RunInfo{Start: r.start.Round(0), Tag: strconv.FormatUint(uint64(wire.NewRunTag(r.start, 0)), 10),
 			Origin: r.origin, Elapsed: r.took.Seconds()},

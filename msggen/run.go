@@ -154,7 +154,7 @@ func (r *run) aim() {
 	}
 	if isTemplate(r.cfg.To) {
 		r.template, _ = parseTemplate(&r.cfg)
-		r.addr = r.template.address()
+		r.reach(r.template.url())
 		r.status = new([len(Statuses{})]atomic.Uint64)
 		return
 	}
@@ -162,9 +162,21 @@ func (r *run) aim() {
 	if target.Path == "" || target.Path == "/" {
 		target.Path = "/send" // no server takes messages at its root
 	}
-	r.addr = address(target)
+	r.reach(target)
+	if target.User != nil {
+		r.cfg.Authorization, _ = basic(target.User.String())
+	}
 	r.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: cometctl-msggen\r\n"+
-		"Content-Type: text/tab-separated-values\r\n%sTransfer-Encoding: chunked\r\n\r\n", target.RequestURI(), target.Host, r.cfg.authorization())
+		"Content-Type: text/tab-separated-values\r\n%sTransfer-Encoding: chunked\r\n\r\n", target.RequestURI(), target.Host, authorizationLine(r.cfg.Authorization))
+}
+
+// reach makes u's server what is dialled.
+func (r *run) reach(u *url.URL) {
+	r.addr = address(u)
+	if u.Scheme == "https" {
+		trust, _ := r.cfg.Trust.Config()
+		r.cfg.Dial = overTLS(r.cfg.Dial, trust, u.Hostname())
+	}
 }
 
 // hire makes the workers, each with its connections. What takes time is done here, before the schedule starts.
@@ -344,7 +356,7 @@ func (r *run) refused(status int, err error) error {
 		return err
 	}
 	if status < 500 {
-		r.fail(fmt.Errorf("%w; is %s a server's POST /send?", err, r.cfg.To))
+		r.fail(fmt.Errorf("%w; is %s a server's POST /send?", err, wire.RedactURL(r.cfg.To)))
 	}
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"cometctl/internal/clienttls"
 )
 
 func TestSend(t *testing.T) {
@@ -20,7 +22,7 @@ func TestSend(t *testing.T) {
 	defer srv.Close()
 	for _, want := range []string{"123", "a.b_c~d-e", ".", "..", "...", "%2E", "a/b", "ü ?#"} {
 		for _, base := range []string{srv.URL, srv.URL + "/"} {
-			r, err := Send(t.Context(), base, "", want, []byte("Hello\x00 World"))
+			r, err := Send(t.Context(), base, "", clienttls.Trust{}, want, []byte("Hello\x00 World"))
 			if err != nil || id != want || msg != "Hello\x00 World" {
 				t.Fatalf("id %q: the server got %q and %q, %v", want, id, msg, err)
 			}
@@ -52,7 +54,7 @@ func TestSendFails(t *testing.T) {
 		{"http://127.0.0.1:1:2", "127.0.0.1:1:2"},
 	}
 	for _, tt := range tests {
-		if r, err := Send(t.Context(), tt.base, "", "1", nil); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if r, err := Send(t.Context(), tt.base, "", clienttls.Trust{}, "1", nil); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %+v, error %v, want one with %q", tt.base, r, err, tt.want)
 		}
 	}

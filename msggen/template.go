@@ -15,10 +15,12 @@ import (
 // in them, cut into segments once, so that a message costs copying and nothing else. It does not change and is shared by
 // all workers.
 type template struct {
-	host string    // name and port, as they stand in the URL
-	head []segment // from the request line on, up to where Content-Length stands or the empty line
-	body []segment
-	long bool // there is a body, if an empty one
+	scheme string    // http or https
+	user   string    // the value of the Authorization field that user:password@ make, if there are any
+	host   string    // name and port, as they stand in the URL
+	head   []segment // from the request line on, up to where Content-Length stands or the empty line
+	body   []segment
+	long   bool // there is a body, if an empty one
 }
 
 // segment is a piece of a template: text, or a placeholder.
@@ -49,22 +51,22 @@ func isTemplate(to string) bool { return strings.ContainsAny(to, " {}") }
 
 // parseTemplate compiles the request that c asks for, and says what is wrong with it.
 func parseTemplate(c *Config) (*template, error) {
-	method, address := "POST", c.To
+	method, address, shown := "POST", c.To, wire.RedactURL(c.To)
 	if words := strings.Fields(c.To); len(words) == 2 {
 		method, address = words[0], words[1]
 	} else if len(words) > 2 {
-		return nil, fmt.Errorf("--to %q has spaces in its URL: write METHOD URL, and %%20 for a space", c.To)
+		return nil, fmt.Errorf("--to %q has spaces in its URL: write METHOD URL, and %%20 for a space", shown)
 	}
 	t := &template{}
 	target, err := t.locate(address, c.AllowRemote)
 	if err != nil {
-		return nil, fmt.Errorf("--to %q: %w", c.To, err)
+		return nil, fmt.Errorf("--to %q: %w", shown, err)
 	}
 	if method == "HEAD" || method == "CONNECT" {
-		return nil, fmt.Errorf("--to %q: answers to %s have a framing of their own, which is not read here; use GET or POST", c.To, method)
+		return nil, fmt.Errorf("--to %q: answers to %s have a framing of their own, which is not read here; use GET or POST", shown, method)
 	}
 	if err := checkHead([]byte(method + " / HTTP/1.0\r\n\r\n")); err != nil {
-		return nil, fmt.Errorf("--to %q: %.40q is no method; write METHOD URL, such as POST http://127.0.0.1:8010/send/{id}", c.To, method)
+		return nil, fmt.Errorf("--to %q: %.40q is no method; write METHOD URL, such as POST http://127.0.0.1:8010/send/{id}", shown, method)
 	}
 	t.head = append([]segment{{text: method + " "}}, target...)
 	if err := t.fields(c); err != nil {
@@ -81,7 +83,7 @@ func parseTemplate(c *Config) (*template, error) {
 		return nil, fmt.Errorf("--body %.80q: %w", text, err)
 	}
 	if !slices.ContainsFunc(slices.Concat(t.head, t.body), func(s segment) bool { return s.place > placeID }) {
-		return nil, fmt.Errorf("--to %q: %w", c.To, errNoMessage)
+		return nil, fmt.Errorf("--to %q: %w", shown, errNoMessage)
 	}
 	t.head = join(t.head)
 	// What is left to find out, wire finds: bytes of a target, the length of a head, a field that stands there twice.
@@ -89,7 +91,7 @@ func parseTemplate(c *Config) (*template, error) {
 	s.take([]byte("1"), []byte("Fake message Num = 1 ~1.1.1.1~"))
 	sample := t.append(nil, &s)
 	if err := checkHead(sample[:strings.Index(string(sample), "\r\n\r\n")+4]); err != nil {
-		return nil, fmt.Errorf("--to %q: no request can be made of it: %w", c.To, err)
+		return nil, fmt.Errorf("--to %q: no request can be made of it: %w", shown, err)
 	}
 	return t, nil
 }
@@ -99,13 +101,11 @@ func checkHead(head []byte) error {
 }
 
 // locate takes a URL apart: its host into t.host, the rest into segments.
-func (t *template) locate(address string, allowRemote bool) ([]segment, error) {
+func (t *template) locate(address string, allowRemote bool) (segments []segment, err error) {
 	scheme, rest, ok := strings.Cut(address, "://")
 	switch {
-	case ok && strings.EqualFold(scheme, "https"):
-		return nil, errors.New("https is not spoken here yet; use http")
-	case !ok || !strings.EqualFold(scheme, "http"):
-		return nil, errors.New("it must hold an http URL such as http://127.0.0.1:8010/send/{id}")
+	case !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https"):
+		return nil, errors.New("it must hold an http or https URL such as http://127.0.0.1:8010/send/{id}")
 	case strings.Contains(rest, "#"):
 		return nil, errors.New("a fragment (#) is not sent; leave it out, or write %23")
 	}
@@ -113,18 +113,23 @@ func (t *template) locate(address string, allowRemote bool) ([]segment, error) {
 	if i < 0 {
 		i = len(rest)
 	}
-	t.host = rest[:i]
-	if strings.ContainsAny(t.host, "{}") {
+	if strings.ContainsAny(rest[:i], "{}") {
 		return nil, errors.New("a placeholder in the host; they stand in the path and behind it")
 	}
-	if err := CheckTarget("http://"+t.host, allowRemote); err != nil {
+	t.scheme = strings.ToLower(scheme)
+	if err := CheckTarget(t.scheme+"://"+rest[:i], allowRemote); err != nil {
+		return nil, err
+	}
+	userinfo, host, _ := wire.CutUserinfo([]byte(rest[:i]))
+	t.host = string(host)
+	if t.user, err = basic(string(userinfo)); err != nil {
 		return nil, err
 	}
 	target := rest[i:]
 	if !strings.HasPrefix(target, "/") {
 		target = "/" + target
 	}
-	segments, err := parseSegments(target)
+	segments, err = parseSegments(target)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +147,9 @@ func (t *template) locate(address string, allowRemote bool) ([]segment, error) {
 // fields appends the end of the request line and the fields: what a request has anyway, unless it is replaced, and those
 // of -H.
 func (t *template) fields(c *Config) error {
+	if c.Authorization != "" && t.user != "" {
+		return errTwoAuthorizations
+	}
 	host, agent := "Host: "+t.host+"\r\n", "User-Agent: cometctl-msggen\r\n"
 	var given []segment
 	for _, f := range c.Header {
@@ -155,8 +163,8 @@ func (t *template) fields(c *Config) error {
 		case "user-agent":
 			agent = ""
 		case "authorization":
-			if c.Authorization != "" {
-				return fmt.Errorf("--header %q and --token-file are the same field; give one of them", name)
+			if c.Authorization != "" || t.user != "" {
+				return errTwoAuthorizations
 			}
 		}
 		parts, err := parseSegments(value)
@@ -167,17 +175,17 @@ func (t *template) fields(c *Config) error {
 		given = append(given, parts...)
 		given = append(given, segment{text: "\r\n"})
 	}
-	t.head = append(t.head, segment{text: " HTTP/1.1\r\n" + host + agent + c.authorization()})
+	t.head = append(t.head, segment{text: " HTTP/1.1\r\n" + host + agent + authorizationLine(c.Authorization+t.user)})
 	t.head = append(t.head, given...)
 	return nil
 }
 
-// authorization is that field as a line, if there is one.
-func (c *Config) authorization() string {
-	if c.Authorization == "" {
+// authorizationLine is that field as a line, if there is one.
+func authorizationLine(value string) string {
+	if value == "" {
 		return ""
 	}
-	return "Authorization: " + c.Authorization + "\r\n"
+	return "Authorization: " + value + "\r\n"
 }
 
 // checkField takes "Name: value" apart and says what is wrong with it. What bytes a field may hold is wire's to say.
@@ -278,10 +286,10 @@ func join(all []segment) (joined []segment) {
 	return joined
 }
 
-// address is the host and port to dial.
-func (t *template) address() string {
-	u, _ := url.Parse("http://" + t.host) // locate has seen it
-	return address(u)
+// url is the server to dial.
+func (t *template) url() *url.URL {
+	u, _ := url.Parse(t.scheme + "://" + t.host) // locate has seen it
+	return u
 }
 
 // sheet is one message in the forms that a template may ask for. It is scratch of one worker.

@@ -57,7 +57,7 @@ func TestTemplate(t *testing.T) {
 				t.Errorf("%q makes\n%q, want\n%q", tt.to, got, tt.want)
 			}
 		}
-		if got := tmpl.address(); got != tt.addr {
+		if got := address(tmpl.url()); got != tt.addr {
 			t.Errorf("%q dials %s, want %s", tt.to, got, tt.addr)
 		}
 	}
@@ -93,14 +93,16 @@ func TestTemplateErrors(t *testing.T) {
 		{"POST http://127.0.0.1/\x01{id}", "", nil, "no request can be made of it"},
 		{"POST http://127.0.0.1/\u00fc{id}", "", nil, "no request can be made of it"},
 		{"POST http://127.0.0.1/" + strings.Repeat("x", 9000), "", nil, "longer than 8192 bytes"},
-		{"POST https://127.0.0.1/{id}", "", nil, "https is not spoken here yet"},
-		{"POST ftp://127.0.0.1/{id}", "", nil, "http URL"},
-		{"POST 127.0.0.1/{id}", "", nil, "http URL"},
-		{"POST http:///{id}", "", nil, "http URL"},
-		{"POST http://me:secret@127.0.0.1/{id}", "", nil, "http URL"},
+		{"POST ftp://127.0.0.1/{id}", "", nil, "it must hold an http or https URL"},
+		{"POST http://me:sec{id}@127.0.0.1/{id}", "", nil, "a placeholder in the host"},
+		{"POST http://me:s%zz@127.0.0.1/{id}", "", nil, "http://me:xxxxx@127.0.0.1"},
+		{"POST http://me:secret@127.0.0.1/{id}", "Authorization: x", nil, "are the same field"},
+		{"POST ftp://127.0.0.1/{id}", "", nil, "https URL"},
+		{"POST 127.0.0.1/{id}", "", nil, "https URL"},
+		{"POST http:///{id}", "", nil, "https URL"},
 		{"POST http://192.0.2.1/{id}", "", nil, "--allow-remote"},
 		{"POST http://comet.example/{id}", "", nil, "--allow-remote"},
-		{" ", "", nil, "http URL"},
+		{" ", "", nil, "https URL"},
 		{good, "X: {foo}", nil, `header "X: {foo}": unknown placeholder {foo}`},
 		{good, "X: {msg", nil, `header "X: {msg": a brace without`},
 		{good, "X", nil, `header "X": no header field`},

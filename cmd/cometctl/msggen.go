@@ -22,6 +22,7 @@ type msggenOptions struct {
 	rate, interval string
 	body           string
 	tokenFile      string
+	trust          trustOptions
 	nats           natsOptions
 	statsEvery     time.Duration
 	json           bool
@@ -48,6 +49,9 @@ in a request of its own, without waiting for the answers of those before: up to 
 of them on each of --connections. Placeholders in the URL, in --header and in --body are {id},
 {msg}, {msg_url} (percent-encoded, for URLs) and {msg_json} (a JSON string, with its quotes).
 Answers are counted by status; 2xx is accepted. Other braces stand for themselves, in pairs.
+
+--to may be https://, with --ca, --insecure, or a certificate of ours (--cert, --key), and have
+user:password@ in front of its host, which becomes an Authorization field.
 
 --to nats://host:port, with further servers of the same cluster behind commas, publishes
 straight to the subjects that the nodes of a cluster listen to, past their POST /send.
@@ -114,6 +118,7 @@ func (o *msggenOptions) add(f *pflag.FlagSet) {
 	f.IntVar(&o.cfg.Connections, "connections", 0, "with METHOD URL: connections that are kept, of all workers together (default one each)")
 	f.IntVar(&o.cfg.Pipeline, "pipeline", 0, fmt.Sprintf("with METHOD URL: requests of a connection that wait for their answers, at most; 1 is no pipelining (default %d)", msggen.DefaultPipeline))
 	addTokenFlag(f, &o.tokenFile)
+	o.trust.add(f)
 	o.nats.add(f)
 	f.BoolVar(&o.cfg.AllowRemote, "allow-remote", false, "allow a target that is no loopback address")
 	f.DurationVar(&o.cfg.ByDue, "by-due", 0, "count what was sent by the time at which it was due, in `steps` such as 100ms, for --json; 0 is none")
@@ -181,6 +186,9 @@ func (o *msggenOptions) config() (msggen.Config, error) {
 	}
 	var err error
 	if cfg.Authorization, err = authorization(o.tokenFile); err != nil {
+		return cfg, err
+	}
+	if cfg.Trust, err = o.trust.trust(); err != nil {
 		return cfg, err
 	}
 	if cfg.NATS, err = o.nats.connect(nil); err != nil {

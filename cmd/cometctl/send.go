@@ -20,6 +20,7 @@ const sendMax = 16 << 20
 type sendOptions struct {
 	to          string
 	tokenFile   string
+	trust       trustOptions
 	allowRemote bool
 	json        bool
 }
@@ -51,6 +52,7 @@ with a dash stands after --.`,
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "http://127.0.0.1:8001", "`URL` of the server's admin listener; that of its POST /send, as msggen has it, will do")
 	addTokenFlag(f, &o.tokenFile)
+	o.trust.add(f)
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "allow a server that has no loopback address")
 	f.BoolVar(&o.json, "json", false, "print the server's receipt as it came")
 	return cmd
@@ -68,6 +70,10 @@ func runSend(ctx context.Context, s streams, o sendOptions, id, message string) 
 	if err != nil {
 		return err
 	}
+	trust, err := o.trust.trust()
+	if err != nil {
+		return usageError(err)
+	}
 	if message == "-" {
 		b, err := io.ReadAll(io.LimitReader(s.in, sendMax+1))
 		if err != nil {
@@ -79,7 +85,7 @@ func runSend(ctx context.Context, s streams, o sendOptions, id, message string) 
 		message = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	}
 	base := strings.TrimSuffix(strings.TrimSuffix(o.to, "/"), "/send")
-	receipt, err := msggen.Send(ctx, base, auth, id, []byte(message))
+	receipt, err := msggen.Send(ctx, base, auth, trust, id, []byte(message))
 	if err != nil {
 		return err
 	}
