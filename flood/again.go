@@ -13,13 +13,21 @@ type parked struct {
 	first  window // the sequences of its messages go on where they stood
 	since  int64  // ns since the epoch: its first head; 0: it was never open
 	target uint32
+	kept   slab.Slot // where its stream or its polls go on, see stream; 0: from nowhere
+	waits  uint8     // how often it has waited since it was open
 }
 
 // parking keeps the targets of a lane that are to be dialed again. It holds memory only for those that wait, or whose
 // next handshake is under way.
 type parking struct {
-	past  slab.Slab[parked]
-	queue byDue
+	redial Redial
+	past   slab.Slab[parked]
+	queue  byDue
+	random *rand.Rand
+}
+
+func newParking(r Redial, seed uint64, lane int) parking {
+	return parking{redial: r, random: rand.New(rand.NewPCG(seed, uint64(lane)))}
 }
 
 // turn is one that waits.
@@ -28,10 +36,18 @@ type turn struct {
 	slot slab.Slot
 }
 
-// wait makes slot due some time after now: half of d to one and a half, so that those that a server has lost together do
-// not come back together. It reports whether slot is now the first in the queue.
-func (p *parking) wait(slot slab.Slot, now int64, d time.Duration) bool {
-	heap.Push(&p.queue, turn{now + int64(d/2) + rand.Int64N(int64(d)+1), slot})
+// wait makes slot due some time after now, as the Redial has it: behind what the server has asked for, and not together with all others
+// that a server has lost with it. It reports whether slot is now the first in the queue.
+func (p *parking) wait(slot slab.Slot, now int64, lost bool, asked time.Duration) bool {
+	t := p.past.At(slot)
+	d := p.redial.wait(t.waits, lost, func(n int64) int64 { return p.random.Int64N(n + 1) })
+	if p.redial.Respect {
+		d += asked
+	}
+	if t.waits < 255 {
+		t.waits++
+	}
+	heap.Push(&p.queue, turn{now + int64(d), slot})
 	return p.queue[0].slot == slot
 }
 
@@ -57,15 +73,57 @@ func (q *byDue) Pop() any {
 	return t
 }
 
-// park lets the target of r wait for its next connection. past is where it has waited before, or 0.
-func (a *lane) park(past slab.Slot, target uint32, first window, since int64) {
+// park lets the target of r, whose connection has failed or ended, wait for its next one. past is where it has waited before, or 0. What is kept of
+// its stream goes over from r.
+func (a *lane) park(past slab.Slot, r *record) {
+	lost := r.stage == stageOpen
 	if past == 0 {
 		past = a.parking.past.Alloc()
-		*a.parking.past.At(past) = parked{first: first, since: since, target: target}
+		*a.parking.past.At(past) = parked{first: r.first, since: r.since, target: r.target}
 	}
-	if a.parking.wait(past, a.plan.clock(), a.plan.reconnect) {
+	p := a.parking.past.At(past)
+	asked := max(a.heads.places.said(), a.leave(p, r))
+	if a.parking.wait(past, a.plan.clock(), lost, asked) {
 		signal(a.plan.again) // the run does not know of one so early
 	}
+}
+
+// leave takes over what is kept of the stream of r for the next connection, where there will be a use for it, and returns how long its server
+// wants that to wait.
+func (a *lane) leave(p *parked, r *record) (retry time.Duration) {
+	switch r.stream.dialect {
+	case dialectPoll:
+		if !a.plan.redial.Resume {
+			return 0
+		}
+	case dialectSSE:
+		retry = a.heads.places.retry(r.stream.kept)
+	default:
+		return 0
+	}
+	p.kept, r.stream.kept = r.stream.kept, 0
+	return retry
+}
+
+// streamOf is the stream of a connection that is dialed, with what was kept of the one before it: that belongs to the new one from now on.
+func (a *lane) streamOf(target int, past slab.Slot) stream {
+	s := stream{dialect: a.plan.targets.dialect(target)}
+	if past == 0 {
+		return s
+	}
+	p := a.parking.past.At(past)
+	if s.kept, p.kept = p.kept, 0; s.kept != 0 && s.dialect == dialectStream {
+		s.dialect = dialectSSE // by its Content-Type, the last time
+	}
+	return s
+}
+
+// from is where the first poll of a connection goes on.
+func (a *lane) from(r *record) mark {
+	if r.stream.dialect != dialectPoll {
+		return mark{}
+	}
+	return a.heads.marks.at(r.stream.kept)
 }
 
 // unpark gives a connection that has opened what its target has received before.

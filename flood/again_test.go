@@ -11,16 +11,30 @@ import (
 	"cometctl/internal/wire"
 )
 
+// about is the Redial of a time.
+func about(d time.Duration) Redial { return Redial{Policy: PolicyAbout, First: d} }
+
+// redialAfter makes r dial again after about d.
+func (r *rig) redialAfter(d time.Duration) { r.redialBy(about(d)) }
+
+// redialBy makes r dial again, with what is drawn by seed 1.
+func (r *rig) redialBy(redial Redial) {
+	r.plan.redial, r.plan.seed = redial, 1
+	r.lane = newLane(r.plan, 0)
+	r.fakeLoop.h = handler{r.lane}
+}
+
 // again lets the time pass after which everything that waits is due.
 func (r *rig) again() {
-	r.now += int64(r.plan.reconnect) * 3 / 2
+	r.now += int64(r.plan.redial.First) * 3 / 2
 	r.dialAll()
 }
 
 // A connection's sequences are its target's: what came twice, on two connections, is repeated; what came on none is missing.
 func TestReconnectKeepsSequences(t *testing.T) {
 	r := newRig(t, 2, "http://127.0.0.1:8000/test/{1..2}")
-	r.plan.reconnect, r.plan.byDue = time.Second, time.Second
+	r.redialAfter(time.Second)
+	r.plan.byDue = time.Second
 	r.lane.tally = NewTally(time.Second)
 	r.dialAll()
 	for c := range r.conns {
@@ -73,7 +87,7 @@ func TestReconnectKeepsSequences(t *testing.T) {
 // What fails is tried again, and fails again, until it does not: each time counts, and the ramp is over after the first.
 func TestReconnectAfterFailures(t *testing.T) {
 	r := newRig(t, 1, "http://127.0.0.1:8000/test/1")
-	r.plan.reconnect = time.Second
+	r.redialAfter(time.Second)
 	r.refuse = errNoPorts()
 	if r.dialAll(); !r.settled || len(r.conns) != 0 {
 		t.Fatalf("settled %v, %d connections", r.settled, len(r.conns))
@@ -107,7 +121,7 @@ func TestReconnectAfterFailures(t *testing.T) {
 // Handshakes stay bounded, and who waits for one is not forgotten.
 func TestReconnectBound(t *testing.T) {
 	r := newRig(t, 2, "http://127.0.0.1:8000/test/{1..5}")
-	r.plan.reconnect = time.Second
+	r.redialAfter(time.Second)
 	r.dialAll()
 	for c := 0; c < len(r.conns); c++ {
 		r.hangUp(r.conns[c], errRefused())
@@ -135,7 +149,7 @@ func TestRunReconnects(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		var once sync.Once
 		every, watch := until(cancel, func(p Progress) bool { return p.Reconnects == 20 && p.Open == 20 })
-		got, err := flooded(t, ctx, Config{Engine: engine, Loops: 2, Reconnect: 10 * time.Millisecond, Every: every, Watch: func(p Progress) {
+		got, err := flooded(t, ctx, Config{Engine: engine, Loops: 2, Redial: about(10 * time.Millisecond), Every: every, Watch: func(p Progress) {
 			if p.Phase == Hold {
 				once.Do(c.CloseClientConnections)
 			}
@@ -151,7 +165,7 @@ func TestRunReconnects(t *testing.T) {
 // Nobody listens: without --reconnect that would be the end. The hold begins all the same.
 func TestRunReconnectsInVain(t *testing.T) {
 	c := newComet(t)
-	got, err := flooded(t, t.Context(), Config{Reconnect: time.Millisecond, Hold: 30 * time.Millisecond}, c.URL+"/busy/{1..3}")
+	got, err := flooded(t, t.Context(), Config{Redial: about(time.Millisecond), Hold: 30 * time.Millisecond}, c.URL+"/busy/{1..3}")
 	if errors.Is(err, ErrAllEnded) || got.Open != 0 || got.Failed <= 3 || got.Failed != got.FailedBy["status 503"] || got.Reconnects != 0 {
 		t.Errorf("error %v, result %+v; want more than 3 failures", err, got)
 	}

@@ -8,7 +8,8 @@
 //   - lane (lane.go) is the share of a run in one loop of netloop: it dials, hands bytes on and counts.
 //   - stream (stream.go) reads one response: bytes in, events out.
 //   - stamps (stamps.go) finds the stamps in bodies; tracker (window.go) finds what is missing, repeated or late.
-//   - parking (again.go) keeps the targets that are to be dialed again.
+//   - Redial (redial.go) says when a target is dialed again; parking (again.go) keeps those that wait; places (place.go) is where their
+//     event streams go on.
 //   - Targets (target.go, url.go) are the URLs; origins (origin.go) the source addresses.
 //   - Tally (tally.go) is what was counted, Result (result.go) what that shows; cause (cause.go) is why something failed.
 //   - Divide (share.go) cuts a run into shares for several processes.
@@ -24,6 +25,7 @@ package flood
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -50,7 +52,8 @@ type Config struct {
 	InFlight       int                 // most handshakes at a time; default: DefaultInFlight, and no bound with a Pace
 	ConnectTimeout time.Duration       // from dial to the head of the response; default DefaultConnectTimeout
 	Hold           time.Duration       // from when every connection was open or has failed; 0: until Run's context ends
-	Reconnect      time.Duration       // a connection that failed or ended is dialed again after it, give or take half; 0: it is not
+	Redial         Redial              // when a connection that failed or ended is dialed again; the zero Redial is never
+	Seed           uint64              // of what is drawn; 0: another one each time
 	ByDue          time.Duration       // step of Result.ByDue; 0: there is none
 	Sources        []netip.Prefix      // addresses to connect from; none: IPv4 loopback targets rotate through 127.0.0.0/8
 	Rotation       uint64              // where in 127.0.0.0/8 that begins: a number that another process has not
@@ -91,6 +94,9 @@ func New(cfg Config) (*Flood, error) {
 	if err := cfg.Turns.check(); err != nil {
 		return nil, err
 	}
+	if err := cfg.Redial.Check(); err != nil {
+		return nil, err
+	}
 	o, err := newOrigins(cfg.Sources, cfg.Targets, cfg.Rotation)
 	if err != nil {
 		return nil, err
@@ -107,10 +113,13 @@ func New(cfg Config) (*Flood, error) {
 	if cfg.Loops <= 0 {
 		cfg.Loops = 1
 	}
+	for cfg.Seed == 0 {
+		cfg.Seed = rand.Uint64()
+	}
 	f := &Flood{cfg: cfg, plan: &plan{
 		targets: cfg.Targets, origins: o,
 		lanes: cfg.Loops, inFlight: max(cfg.InFlight/cfg.Loops, 1), timeout: cfg.ConnectTimeout,
-		reconnect: cfg.Reconnect, byDue: cfg.ByDue,
+		redial: cfg.Redial, seed: cfg.Seed, byDue: cfg.ByDue,
 		clock: wallClock(cfg.ClockOffset),
 		again: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 	}}

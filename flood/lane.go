@@ -53,22 +53,24 @@ type lane struct {
 
 // plan is what the lanes of a run share. It does not change while they run, but for allowed.
 type plan struct {
-	targets   *Targets
-	origins   origins
-	lanes     int
-	inFlight  int           // bound of each lane's dialing
-	timeout   time.Duration // from dial to head
-	reconnect time.Duration // from the end of a connection to the next dial, about; 0: there is none
-	byDue     time.Duration // step of tally.due; 0: it is not counted
-	clock     func() int64  // ns since the epoch; never goes back
-	allowed   atomic.Int64  // targets below this index may be dialed
-	again     chan struct{} // a lane asks for a fill in another turn; holds one
-	changed   chan struct{} // a lane is settled, or its last connection has gone; holds one
+	targets  *Targets
+	origins  origins
+	lanes    int
+	inFlight int           // bound of each lane's dialing
+	timeout  time.Duration // from dial to head
+	redial   Redial        // when a connection that failed or ended is dialed again
+	seed     uint64        // of what is drawn: how long who waits
+	byDue    time.Duration // step of tally.due; 0: it is not counted
+	clock    func() int64  // ns since the epoch; never goes back
+	allowed  atomic.Int64  // targets below this index may be dialed
+	again    chan struct{} // a lane asks for a fill in another turn; holds one
+	changed  chan struct{} // a lane is settled, or its last connection has gone; holds one
 }
 
 func newLane(p *plan, index int) *lane {
-	a := &lane{plan: p, next: index, tally: NewTally(p.byDue), keys: newKeys()}
+	a := &lane{plan: p, next: index, tally: NewTally(p.byDue), keys: newKeys(), parking: newParking(p.redial, p.seed, index)}
 	a.heads.frames.protocols = p.targets.protocols
+	a.heads.places.wanted, a.heads.places.resume = p.redial.Respect || p.redial.Resume, p.redial.Resume
 	return a
 }
 
@@ -132,8 +134,8 @@ func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
 		if past == 0 {
 			a.tally.tried++
 		}
-		if a.plan.reconnect > 0 {
-			a.park(past, uint32(i), window{}, 0)
+		if a.plan.redial.On() {
+			a.park(past, &record{target: uint32(i)})
 		}
 		return false
 	}
@@ -142,7 +144,7 @@ func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
 		a.trying++
 	}
 	*a.recs.Reach(c.Slot()) = record{stage: stageDialing, target: uint32(i), past: past, since: now,
-		stream: stream{dialect: a.plan.targets.dialect(i)}}
+		stream: a.streamOf(i, past)}
 	l.SetDeadline(c, a.plan.timeout)
 	return true
 }
@@ -159,7 +161,10 @@ func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 		r.stream.kept = a.heads.frames.nonces.Alloc()
 		*a.heads.frames.nonces.At(r.stream.kept) = key
 	}
-	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), mark{}, key)
+	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), a.from(r), key)
+	if r.stream.dialect == dialectSSE {
+		a.request = a.heads.places.appendTo(a.request, r.stream.kept)
+	}
 	l.Write(c, a.request, 0)
 	if a.plan.targets.hostOf(int(r.target)).tls == nil {
 		a.asked(l, c, r, now)
@@ -259,6 +264,9 @@ func (a *lane) body(r *record, data []byte, now int64) {
 	if r.stream.phase == phasePlain {
 		a.tally.chunks++
 	}
+	if r.stream.dialect == dialectSSE && r.stream.kept != 0 {
+		a.heads.places.take(&r.stream, data)
+	}
 	for {
 		s, n, ok := a.stamps.next(&r.tail, data)
 		if !ok {
@@ -296,13 +304,13 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 		r.since = 0 // it was not open
 	}
 	a.heads.forget(&r.stream.part)
-	a.heads.forgetKept(&r.stream)
 	a.stamps.forget(&r.tail)
-	if a.plan.reconnect > 0 && !a.stopping {
-		a.park(r.past, r.target, r.first, r.since)
+	if a.plan.redial.On() && !a.stopping {
+		a.park(r.past, r)
 	} else {
 		a.tracker.forget(&r.first)
 	}
+	a.heads.forgetKept(&r.stream)
 	*r = record{}
 	if a.fill(l); a.settled && a.tally.open == 0 {
 		signal(a.plan.changed)

@@ -74,7 +74,7 @@ func (r *run) wait(ctx context.Context) error {
 					hold = time.After(r.cfg.Hold)
 				}
 			}
-			if settled && open == 0 && r.cfg.Reconnect <= 0 {
+			if settled && open == 0 && !r.cfg.Redial.On() {
 				return ErrAllEnded
 			}
 		}

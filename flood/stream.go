@@ -10,7 +10,7 @@ import (
 // It holds no pointer, and the zero stream is ready for the first byte of an endless response.
 type stream struct {
 	head    wire.HeadScanner
-	kept    slab.Slot // poll: of marks, where the next request goes on; WebSocket: of nonces, then of cut frames; 0 is none
+	kept    slab.Slot // poll: of marks, where the next request goes on; SSE: of places, the same; WebSocket: of nonces, then of cut frames; 0 is none
 	chunk   wire.ChunkDecoder
 	left    int64  // identity coding: bytes that are still to come; untilClose: as many as there are; WebSocket: code of the server's close
 	part    uint32 // the head that was cut, see heads; 0 is none
@@ -145,8 +145,10 @@ func (s *stream) judge(r *wire.Response, h *heads) error {
 		return nil
 	}
 	if err := s.dialect.check(r); err != nil {
+		h.places.refused(r)
 		return err
 	}
+	h.places.begin(s, r)
 	if s.dialect == dialectPoll {
 		return h.marks.note(&s.kept, r)
 	}
@@ -179,6 +181,7 @@ type heads struct {
 	buffers [][]byte
 	free    []uint32
 	marks   marks
+	places  places
 	frames  frames
 	control [125]byte // scratch: payload of a control frame
 }
@@ -188,6 +191,8 @@ func (h *heads) forgetKept(s *stream) {
 	switch {
 	case s.dialect == dialectPoll:
 		h.marks.forget(&s.kept)
+	case s.dialect == dialectSSE:
+		h.places.forget(&s.kept)
 	case s.kept != 0 && s.phase == phaseHead:
 		h.frames.nonces.Free(s.kept)
 		s.kept = 0

@@ -92,7 +92,7 @@ func TestTLSResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	f, err := New(Config{Targets: targets, Reconnect: time.Millisecond, Every: time.Millisecond, Watch: func(p Progress) {
+	f, err := New(Config{Targets: targets, Redial: about(time.Millisecond), Every: time.Millisecond, Watch: func(p Progress) {
 		if p.Reconnects >= 20 {
 			cancel()
 		}

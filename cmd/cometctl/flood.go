@@ -28,13 +28,15 @@ type floodOptions struct {
 	inFlight, loops        int
 	connectTimeout         time.Duration
 	hold, statsEvery       time.Duration
-	reconnect, byDue       time.Duration
+	byDue                  time.Duration
+	again                  redialOptions
 	engine                 string
 	header                 []string
 	as                     string
 	trust                  trustOptions
 	allowRemote, json      bool
 	judge                  promiseOptions
+	seed                   uint64
 	fleet                  fleetOptions
 }
 
@@ -66,9 +68,14 @@ fast as --in-flight handshakes at a time allow, or one each --interval, or at a 
 --hold begins when every connection is open or has failed; without it they are held
 until Ctrl-C.
 
-With --reconnect, a connection that failed or ended is dialed again after that time, give
-or take half of it, as long as the run lasts. Each failure and each end counts; what
-matters in the end is whether every connection is open.
+With --reconnect, a connection that failed or ended is dialed again, as long as the run
+lasts: immediate, which is at once (some 100 ms after a failure); after a time such as
+500ms, give or take half of it; or backoff, after none to 500 ms, then to 1 s, and so on
+up to 30 s (--backoff 500ms..30s), drawn evenly. With --respect-retry the wait begins
+when the time is over that the server has asked for: by retry: in an event stream, or by
+Retry-After with a 503 or 429. With --resume the next connection asks for what came since
+the last: Last-Event-ID for event streams, and polls go on from their last answer. Each
+failure and each end counts; what matters in the end is whether every connection is open.
 
 The messages of 'cometctl msggen' carry a stamp, from which flood tells how late each
 came, and which are missing, came twice or in the wrong order, on whichever connection
@@ -115,6 +122,9 @@ interrupted before the ramp or --hold was over.`,
     --nats-listen 10.0.0.2:4222 --nats-user anna --nats-password-file secret
   cometctl flood --join nats://10.0.0.2:4222 --allow-remote --nats-user anna --nats-password-file secret
 
+  # browsers with EventSource, while the server is killed and started again
+  cometctl flood --as sse --reconnect backoff --respect-retry --resume 'http://127.0.0.1:8000/events/{1..10000}'
+
   # WebSocket, server-sent events, and long poll
   cometctl flood 'ws://127.0.0.1:8000/ws/{1..10000}'
   cometctl flood --as sse 'http://127.0.0.1:8000/events/{1..10000}'
@@ -149,12 +159,13 @@ func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.IntVar(&o.inFlight, "in-flight", 0, fmt.Sprintf("most handshakes at a time (default %d; no bound with --interval or --rate)", flood.DefaultInFlight))
 	f.DurationVar(&o.connectTimeout, "connect-timeout", flood.DefaultConnectTimeout, "from the start of a connection to the whole head of its response")
 	f.DurationVar(&o.hold, "hold", 0, "hold the connections for this long; 0 is until Ctrl-C")
-	f.DurationVar(&o.reconnect, "reconnect", 0, "dial a connection that failed or ended again after this `time`; 0 is never")
+	o.again.add(f)
 	f.DurationVar(&o.byDue, "by-due", 0, "count messages by due time in steps of this `time`, for the JSON result; 0 is not")
 	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
 	f.StringArrayVarP(&o.header, "header", "H", nil, "a `field` that each request carries, such as 'TE: chunked'; may be given several times, and may replace Host, User-Agent and Accept")
 	f.StringVar(&o.as, "as", "", "how http:// URLs are read: sse or poll; default: a response without an end, whatever it is")
 	o.trust.add(f)
+	f.Uint64Var(&o.seed, "seed", 0, "of what is drawn, such as how long who waits before it is dialed again; 0 is another one each time")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "accept targets that are not loopback addresses")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of Stats; 0 is none (with --json: only those at the beginning of a phase)")
 	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one, and goroutine for https:// and wss://)")
@@ -271,8 +282,6 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 		return cfg, usageErrorf("--connect-timeout %v: give a time of more than zero, such as 10s", o.connectTimeout)
 	case o.statsEvery < 0:
 		return cfg, usageErrorf("--stats-every %v: give a time of zero (no lines) or more", o.statsEvery)
-	case o.reconnect < 0:
-		return cfg, usageErrorf("--reconnect %v: give a time, such as 500ms, or 0 for never", o.reconnect)
 	case o.byDue < 0:
 		return cfg, usageErrorf("--by-due %v: give a time, such as 100ms, or 0 for no counts", o.byDue)
 	case o.inFlight < 0:
@@ -280,9 +289,12 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 	case o.loops < 1 || o.loops > 256:
 		return cfg, usageErrorf("--loops %d: give a number from 1 to 256", o.loops)
 	}
-	cfg = flood.Config{InFlight: o.inFlight, ConnectTimeout: o.connectTimeout, Hold: o.hold, Reconnect: o.reconnect, ByDue: o.byDue,
+	cfg = flood.Config{InFlight: o.inFlight, ConnectTimeout: o.connectTimeout, Hold: o.hold, Seed: o.seed, ByDue: o.byDue,
 		Engine: o.engine, Loops: o.loops,
 		Rotation: uint64(os.Getpid()) * 64} // 64,000 connections from here on, the next process begins elsewhere
+	if cfg.Redial, err = o.again.redial(); err != nil {
+		return cfg, err
+	}
 	if o.interval != "" {
 		if cfg.Pace, err = pace.ParseInterval(o.interval); err != nil {
 			return cfg, usageError(fmt.Errorf("--interval %w", err))
@@ -307,7 +319,7 @@ func floodVerdict(ctx context.Context, r flood.Result, err error, o floodOptions
 	tolerated := p.judges("open") || (r.Failed == 0 || p.judges("failed")) && (r.ClosedEarly == 0 || p.judges("closed_early"))
 	switch {
 	case r.Failed+r.ClosedEarly > 0 && !r.Held() && !tolerated:
-		text := notHeld(r, o.reconnect > 0)
+		text := notHeld(r, o.again.on())
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, text)
 		}

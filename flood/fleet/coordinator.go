@@ -333,7 +333,7 @@ func (c *coordinator) share() {
 		return
 	}
 	f := c.cfg.Flood
-	p := plan{Ask: c.cfg.Ask, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Reconnect: f.Reconnect, ByDue: f.ByDue,
+	p := plan{Ask: c.cfg.Ask, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Redial: f.Redial, ByDue: f.ByDue,
 		Every: min(beatEvery*time.Duration(1+(len(c.members)-1)/beatMost), beatLast)}
 	least := 1
 	if f.InFlight <= 0 && f.Pace.Unlimited() {
@@ -343,6 +343,9 @@ func (c *coordinator) share() {
 		p.InFlight = max(p.InFlight/len(c.members), least)
 	}
 	for i, m := range c.members {
+		if f.Seed != 0 {
+			p.Seed = f.Seed + uint64(i) // or all would draw the same
+		}
 		m.give(t, shares[i], p)
 	}
 	c.stage = sharing

@@ -145,7 +145,8 @@ type plan struct {
 	Turns          flood.Turns   `json:"turns,omitempty"`
 	InFlight       int           `json:"in_flight"`
 	ConnectTimeout time.Duration `json:"connect_timeout_ns"`
-	Reconnect      time.Duration `json:"reconnect_ns,omitzero"`
+	Redial         flood.Redial  `json:"redial,omitzero"`
+	Seed           uint64        `json:"seed,omitzero"`
 	ByDue          time.Duration `json:"by_due_ns,omitzero"`
 	Every          time.Duration `json:"beat_ns"` // between two beats
 }
@@ -153,11 +154,11 @@ type plan struct {
 // config is the plan as flood takes it, still without its targets, and the rules for those.
 func (p *plan) config() (cfg flood.Config, rules flood.Rules, err error) {
 	if p.Targets < 1 || p.Targets > maxTargets || len(p.Turns) > maxTurns || p.InFlight < 0 ||
-		p.ConnectTimeout <= 0 || p.Reconnect < 0 || p.ByDue < 0 || p.Every < beatEvery || p.Every > beatLast {
+		p.ConnectTimeout <= 0 || p.Redial.Check() != nil || p.ByDue < 0 || p.Every < beatEvery || p.Every > beatLast {
 		return cfg, rules, errMessage
 	}
 	cfg = flood.Config{Rotation: p.Rotation, Turns: p.Turns, InFlight: p.InFlight, ConnectTimeout: p.ConnectTimeout,
-		Reconnect: p.Reconnect, ByDue: p.ByDue, Every: p.Every}
+		Redial: p.Redial, Seed: p.Seed, ByDue: p.ByDue, Every: p.Every}
 	if cfg.Pace, err = pace.Parse(p.Pace); err != nil {
 		return cfg, rules, err
 	}
