@@ -137,17 +137,20 @@ type RunInfo struct {
 
 // Progress is how far a run has come.
 type Progress struct {
-	Sent     uint64  `json:"sent"`
-	Accepted uint64  `json:"accepted"`
-	Late     uint64  `json:"late"`
-	Rate     float64 `json:"rate"` // messages per second since the Progress before
+	Sent       uint64  `json:"sent"`
+	Accepted   uint64  `json:"accepted"`
+	Late       uint64  `json:"late"`
+	Rate       float64 `json:"rate"` // messages per second since the Progress before
+	Bad        uint64  `json:"bad"`
+	Reconnects uint64  `json:"reconnects"`
 
 	at time.Duration
 }
 
 // progress follows last.
 func (r *run) progress(last Progress) Progress {
-	p := Progress{Sent: r.generated.Load(), Accepted: r.accepted.Load(), Late: r.late.Load(), at: r.elapsed()}
+	p := Progress{Sent: r.generated.Load(), Accepted: r.accepted.Load(), Bad: r.bad.Load(), Late: r.late.Load(),
+		Reconnects: r.reconnects.Load(), at: r.elapsed()}
 	if took := p.at - last.at; took > 0 {
 		p.Rate = float64(p.Sent-last.Sent) / took.Seconds()
 	}

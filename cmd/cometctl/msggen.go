@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/bits"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"cometctl/internal/pace"
+	"cometctl/internal/promise"
 	"cometctl/msggen"
 )
 
@@ -26,6 +28,7 @@ type msggenOptions struct {
 	nats           natsOptions
 	statsEvery     time.Duration
 	json           bool
+	judge          promiseOptions
 }
 
 func newMsggenCmd(s streams) *cobra.Command {
@@ -59,7 +62,14 @@ Accepted is then what NATS has confirmed; the nodes are asked at the end what th
 the messages, and what they did not see was in transit, or is lost.
 
 It runs until --count or --duration is over or Ctrl-C is pressed, waits up to 10 s for the
-last answers, and ends with exit code 1 if anything that was due was not accepted.`,
+last answers, and ends with exit code 1 if anything that was due was not accepted.
+
+With --fail-if 'lag_p99>5ms' it ends with 3 if that is so at its end, and --abort-on 'bad>0' ends
+it as soon as that is so, looked at each second. One that is about accepted, bad, unconfirmed or
+unsent takes the place of the rule that everything must be accepted. Where something was not
+measured, the exit code is 4. A condition is METRIC OP VALUE, with shares in percent; the metrics:
+
+` + metricNames(msggenMetrics().known(false)),
 		Example: `  # 1000 messages a second to the ids 1 to 10000, until Ctrl-C
   cometctl msggen --rate 1000
 
@@ -86,6 +96,7 @@ last answers, and ends with exit code 1 if anything that was due was not accepte
 		},
 	}
 	o.add(cmd.Flags())
+	o.judge.add(cmd.Flags())
 	return cmd
 }
 
@@ -132,22 +143,15 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 	if err != nil {
 		return usageError(err)
 	}
-	live := newLive(s.err, 0, time.Now)
-	cfg.ProgressEvery = o.statsEvery
-	switch {
-	case o.statsEvery == 0:
-	case o.json:
-		progress := json.NewEncoder(s.err)
-		cfg.Progress = func(p msggen.Progress) { _ = progress.Encode(p) } // a stderr that is gone has no reader
-	default:
-		if live.terminal() {
-			cfg.ProgressEvery = min(cfg.ProgressEvery, time.Second)
-		}
-		cfg.Progress = func(p msggen.Progress) {
-			live.update("msggen", msggenText(p))
-		}
+	judge, err := parsePromises(msggenMetrics(), o.judge)
+	if err != nil {
+		return err
 	}
-	res, err := msggen.Run(ctx, cfg)
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	live := newLive(s.err, 0, time.Now)
+	o.watch(&cfg, s, live, judge, stop)
+	res, err := msggen.Run(running, cfg)
 	live.done()
 	if err == nil && ctx.Err() != nil && (cfg.Count > 0 || cfg.Duration > 0) {
 		err = errInterrupted
@@ -155,14 +159,50 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 	if res.Run.Start.IsZero() {
 		return err
 	}
-	if o.json {
-		if err := json.NewEncoder(s.out).Encode(res); err != nil {
-			return err
-		}
-	} else if err := printMsggen(s.out, cfg.Rate, res); err != nil {
+	judged := judge.report(res)
+	if err := o.print(s, cfg.Rate, res, judged); err != nil {
 		return err
 	}
-	return err
+	if excused(err, res, judge) {
+		err = nil
+	}
+	return promiseError(judged, err)
+}
+
+// watch makes the run show its progress, and end when a promise is broken.
+func (o msggenOptions) watch(cfg *msggen.Config, s streams, live *live, judge *promises[msggen.Result, msggen.Progress], stop func()) {
+	show, every := func(msggen.Progress) {}, o.statsEvery
+	switch {
+	case every == 0:
+	case o.json:
+		progress := json.NewEncoder(s.err)
+		show = func(p msggen.Progress) { _ = progress.Encode(p) } // a stderr that is gone has no reader
+	default:
+		if live.terminal() {
+			every = min(every, time.Second)
+		}
+		show = func(p msggen.Progress) { live.update("msggen", msggenText(p)) }
+	}
+	cfg.ProgressEvery = judge.watched(every)
+	shown := time.Now()
+	cfg.Progress = func(p msggen.Progress) {
+		judge.watch(p, stop)
+		if now := time.Now(); now.Sub(shown) > every-cfg.ProgressEvery/2 { // falls due with the look that comes closest
+			shown = now
+			show(p)
+		}
+	}
+}
+
+// print prints the result, and what became of the promises.
+func (o msggenOptions) print(s streams, rate pace.Rate, res msggen.Result, judged *promise.Report) error {
+	if o.json {
+		return json.NewEncoder(s.out).Encode(struct {
+			msggen.Result
+			Promises *promise.Report `json:"promises,omitempty"`
+		}{res, judged})
+	}
+	return errors.Join(printMsggen(s.out, rate, res), printPromises(s.out, judged))
 }
 
 // msggenText is the live line. A stream's messages are accepted when the server answers it, at its end:

@@ -12,6 +12,7 @@ import (
 	"cometctl/flood"
 	"cometctl/internal/promise"
 	"cometctl/internal/timing"
+	"cometctl/msggen"
 )
 
 var update = flag.Bool("update", false, "write the tables of docs/promises.md anew")
@@ -19,7 +20,8 @@ var update = flag.Bool("update", false, "write the tables of docs/promises.md an
 // tables are the tables of all commands, as docs/promises.md has them.
 func tables() map[string][]promiseRow {
 	return map[string][]promiseRow{
-		"flood": rowsOf(floodMetrics()),
+		"flood":  rowsOf(floodMetrics()),
+		"msggen": rowsOf(msggenMetrics()),
 	}
 }
 
@@ -155,6 +157,56 @@ func TestFloodMetrics(t *testing.T) {
 	now.Phase = flood.Hold
 	if got = values(m.known(true), m.during(now)); got["open"] != "7" {
 		t.Errorf("during the hold: %v", got)
+	}
+}
+
+func TestMsggenMetrics(t *testing.T) {
+	m := msggenMetrics()
+	r := msggen.Result{Sent: 90, Accepted: 80, Bad: 4, Unconfirmed: 6, Unsent: 10, Late: 5, Reconnects: 2, Resent: 3, Rate: 1000, Lag: timing.Percentiles{P99: 3},
+		Ledger: &msggen.Ledger{Delivered: 70, Offline: 1, Dropped: 2, Gone: 3, Unpublished: 4, Overrun: 5}, Asked: msggen.Asked{Rate: 1000}}
+	got := values(m.known(false), m.of(r))
+	if len(got) != len(m) {
+		t.Errorf("of %d metrics %d were measured: %v", len(m), len(got), got)
+	}
+	for name, want := range map[string]string{"lag_p99": "3", "sent": "90", "due": "100", "unsent": "10", "late": "5", "accepted": "80", "bad": "4", "unconfirmed": "6",
+		"reconnects": "2", "resent": "3", "rate": "1000", "delivered": "70", "offline": "1", "dropped": "2", "gone": "3", "unpublished": "4", "overrun": "5"} {
+		if got[name] != want {
+			t.Errorf("%s is %s, want %s", name, got[name], want)
+		}
+	}
+	r.Asked.Rate, r.Ledger = 0, nil
+	got = values(m.known(false), m.of(r))
+	for _, name := range []string{"lag_p50", "delivered", "offline"} {
+		if _, ok := got[name]; ok {
+			t.Errorf("%s was measured without a rate, or a ledger", name)
+		}
+	}
+	now := values(m.known(true), m.during(msggen.Progress{Sent: 9, Bad: 1, Late: 2, Reconnects: 3, Rate: 7.5}))
+	if fmt.Sprint(now) != "map[bad:1 late:2 rate:7.5 reconnects:3 sent:9]" {
+		t.Errorf("while it runs: %v", now)
+	}
+}
+
+// What a promise speaks of is no failure by itself.
+func TestExcused(t *testing.T) {
+	for _, c := range []struct {
+		result msggen.Result
+		failIf []string
+		want   bool
+	}{
+		{msggen.Result{Unsent: 1}, nil, false},
+		{msggen.Result{Unsent: 1}, []string{"unsent>10"}, true},
+		{msggen.Result{Unsent: 1, Bad: 1}, []string{"unsent>10"}, false},
+		{msggen.Result{Unsent: 1, Bad: 1, Unconfirmed: 1}, []string{"unsent>10", "bad>5", "unconfirmed>5"}, true},
+		{msggen.Result{Unsent: 1, Bad: 1}, []string{"accepted<99%"}, true},
+	} {
+		p, err := parsePromises(msggenMetrics(), promiseOptions{failIf: c.failIf})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := excused(msggen.ErrIncomplete, c.result, p); got != c.want || excused(errInterrupted, c.result, p) {
+			t.Errorf("%+v with %q is excused: %v, want %v; and no other error is", c.result, c.failIf, got, c.want)
+		}
 	}
 }
 
