@@ -185,9 +185,13 @@ func (l *eloop) takeTurn(events []unix.EpollEvent) {
 	l.openFresh()
 	l.expire()
 	l.restartListeners()
+	l.openFresh() // of those who dial another connection when one's time is over
 	l.flush()
 	if l.shed() {
 		l.flush() // of what handlers have said to that
+	}
+	if len(l.fresh) > 0 { // nothing else would wake the loop for what stands already
+		l.wakeUp()
 	}
 	l.blocks.rest()
 	l.account()

@@ -126,6 +126,39 @@ func TestDial(t *testing.T) {
 	})
 }
 
+// What is dialed when a deadline has passed opens at once, though nothing else happens then: the server says nothing, and there is no other deadline.
+func TestDialWhenExpired(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		_, addr := start(t, Config{Engine: engine, Loops: 1}, &script{})
+		dial := func(l Loop) {
+			if _, err := l.Dial(addr, netip.AddrPort{}); err != nil {
+				t.Error(err)
+			}
+		}
+		opened := 0
+		done := make(chan struct{})
+		client, err := New(Config{Engine: engine, Loops: 1}, &script{
+			opened: func(l Loop, c Conn) {
+				if opened++; opened == 3 {
+					close(done)
+					return
+				}
+				l.SetDeadline(c, time.Millisecond)
+			},
+			expired: func(l Loop, c Conn) {
+				l.Close(c, io.EOF)
+				dial(l)
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		client.Do(0, dial)
+		recv(t, done)
+	})
+}
+
 func TestDialRefused(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
