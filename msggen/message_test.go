@@ -14,7 +14,7 @@ import (
 var testStart = time.UnixMilli(1_700_000_000_123)
 
 func testComposer(start time.Time, worker int, seed uint64, ids, size int) composer {
-	c := newComposer(uint64(worker), seed, ids, size)
+	c := newComposer(uint64(worker), &Config{Seed: seed, IDs: ids, Size: size})
 	c.tag = wire.NewRunTag(start, worker)
 	return c
 }

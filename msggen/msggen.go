@@ -53,8 +53,10 @@ const (
 	// MaxWorkers is how many workers a run may have: a run tag has four digits for them.
 	MaxWorkers = 10_000
 
-	// MaxSize is the greatest Config.Size in bytes.
+	// MaxSize is the greatest Config.Size and Config.SizeTo in bytes.
 	MaxSize = 1 << 20
+
+	maxBurst = 1_000_000
 
 	// DefaultPipeline is how many requests of a connection may wait for their answers.
 	DefaultPipeline = 64
@@ -92,14 +94,22 @@ type Config struct {
 	Connections int      // of all workers together; 0 means one each
 	Pipeline    int      // requests of a connection that wait for their answers, at most; 0 means DefaultPipeline
 
-	Rate     pace.Rate     // messages of all workers together; zero: as fast as it goes
+	// Messages of all workers together follow Rate, zero being as fast as it goes, or in its place Steps, where there are any.
+	Rate    pace.Rate
+	Steps   pace.Steps
+	Burst   int  // messages come in bursts of so many, the rates being kept; 0 and 1: they do not
+	Poisson bool // messages, or bursts of them, come at random: gaps are independent and exponential, the rates being kept
+
 	Workers  int           // connections; 0 means 1
 	Count    uint64        // stop after so many messages of all workers together; 0: no limit
 	Duration time.Duration // stop when the messages due within this time are sent; 0: no limit
 
-	IDs  int    // messages go to the ids 1..IDs, uniformly
-	Seed uint64 // of the random ids: equal seeds and equal workers choose equal ids
-	Size int    // bytes of a message, padded, with its stamp; 0: as long as it comes out
+	IDs    int    // messages go to the ids 1..IDs
+	Dist   Dist   // how they are spread over them
+	Seed   uint64 // of the random ids, sizes and times: equal seeds and equal workers choose equal ids
+	Size   int    // bytes of a message, padded, with its stamp; 0: as long as it comes out
+	SizeTo int    // not 0: sizes are drawn, each from Size to SizeTo with the same probability
+	Lines  *Lines // what messages say in front of their stamps; nil: their number. Lines are not padded
 
 	ByDue time.Duration // Result.ByDue counts in steps of this length; 0: it does not
 
@@ -136,10 +146,19 @@ func (c *Config) Check() error {
 		return fmt.Errorf("--by-due %v: give a time such as 100ms, or 0 for no counts by due time", c.ByDue)
 	case c.Size < 0 || c.Size > MaxSize:
 		return fmt.Errorf("--size %d: give at most %d bytes, or 0 for messages as long as they come out", c.Size, MaxSize)
+	case c.SizeTo > MaxSize:
+		return fmt.Errorf("--size %d..%d: give at most %d bytes", c.Size, c.SizeTo, MaxSize)
+	case c.SizeTo != 0 && (c.Size < 1 || c.SizeTo < c.Size):
+		return fmt.Errorf("--size %d..%d: sizes go from a smaller number above 0 to a larger one", c.Size, c.SizeTo)
+	case c.Size > 0 && c.Lines != nil:
+		return fmt.Errorf("--size %d with --lines: messages are as long as their lines; give one of the two", c.Size)
 	case c.Size > 0 && c.Size < c.minSize():
 		return fmt.Errorf("--size %d: number and stamp need %d bytes here", c.Size, c.minSize())
 	}
-	return nil
+	if err := c.checkSchedule(); err != nil {
+		return err
+	}
+	return c.Dist.check(c.IDs)
 }
 
 // checkTo is Check for the target and for what only a template has.
@@ -191,18 +210,6 @@ func (c *Config) pipeline() int {
 		return DefaultPipeline
 	}
 	return c.Pipeline
-}
-
-// total is how many messages the run is asked for, and math.MaxUint64 where only time or a signal ends it.
-func (c *Config) total() uint64 {
-	total := uint64(math.MaxUint64)
-	if c.Count > 0 {
-		total = c.Count
-	}
-	if c.Duration > 0 && !c.Rate.Unlimited() {
-		total = min(total, c.Rate.DueBy(c.Duration-1))
-	}
-	return total
 }
 
 // minSize is the length of the longest message that the run can need.

@@ -113,7 +113,7 @@ func newNATSPublisher(w *worker) (sender, error) {
 	r := w.run
 	p := &natsPublisher{worker: w, reply: subject.Reply(r.origin, subject.Void) + ".0", news: make(chan struct{}, 1),
 		full: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{})}
-	p.through = !r.unlimited && r.cfg.Rate.PerSecond() <= natsThrough*float64(r.workers)
+	p.through = !r.unlimited && r.cfg.peak() <= natsThrough*float64(r.workers)
 	cfg := r.cfg.NATS
 	cfg.URLs, cfg.Once, cfg.Dial, cfg.WriteThrough = inTurn(natsURLs(r.cfg.To), w.index), true, p.dial, p.through
 	var err error
@@ -203,14 +203,9 @@ func (p *natsPublisher) work() {
 		case p.broke != nil:
 			p.wait.listen(end, p.news, p.run.soft.Done())
 		default:
-			p.wait.until(p.run.cfg.Rate.Due(p.event(p.next)), never, p.news)
+			p.wait.until(p.due(p.next), never, p.news)
 		}
 	}
-}
-
-// over tells whether nothing new is to be made.
-func (p *natsPublisher) over() bool {
-	return p.next >= p.share || p.run.unlimited && p.run.elapsed() >= p.run.end
 }
 
 // ahead tells whether too much is unconfirmed to go on, and asks for its confirmation. What an earlier connection left
@@ -267,12 +262,12 @@ func (p *natsPublisher) make(now time.Duration) bool {
 	}
 	n, due := p.event(p.next), p.begun
 	if !p.run.unlimited {
-		if due = p.run.cfg.Rate.Due(n); due > now {
+		if due = p.due(p.next); due > now {
 			return false
 		}
 	}
 	c := &p.compose
-	id := c.draw()
+	id := c.choose.draw(n)
 	c.id = appendID(c.id[:0], id+1)
 	p.subject = subject.Of(c.id)
 	p.text = c.appendMessage(p.text[:0], c.id, n+1, c.seqs.next(id), p.run.epoch+int64(due))

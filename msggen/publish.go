@@ -2,7 +2,6 @@ package msggen
 
 import (
 	"context"
-	"time"
 )
 
 // publisher sends a worker's share of the messages to a server that takes one in each request. It belongs to the
@@ -74,7 +73,7 @@ func (p *publisher) work() {
 
 // over tells whether nothing new is to be made.
 func (p *publisher) over() bool {
-	return p.ending || p.next >= p.share || p.run.unlimited && p.run.elapsed() >= p.run.end
+	return p.ending || p.worker.over()
 }
 
 // idle tells whether every request is answered for.
@@ -98,12 +97,12 @@ func (p *publisher) make() {
 	for made := 0; p.next < p.share && made < chunkBytes; p.next++ {
 		n := p.event(p.next)
 		if !p.run.unlimited {
-			if due = p.run.cfg.Rate.Due(n); due > now {
+			if due = p.due(p.next); due > now {
 				return
 			}
 		}
 		if !p.drawn {
-			p.id, p.drawn = p.compose.draw(), true
+			p.id, p.drawn = p.compose.choose.draw(n), true
 		}
 		q := p.choose()
 		if q == nil {
@@ -166,14 +165,11 @@ func (p *publisher) pause() {
 	case p.blocked:
 		p.wait.listen(p.run.end, p.news, p.run.soft.Done())
 	case p.halting():
-		p.wait.listen(p.due(), p.news, p.run.soft.Done())
+		p.wait.listen(p.due(p.next), p.news, p.run.soft.Done())
 	default:
-		p.wait.until(p.due(), never, p.news)
+		p.wait.until(p.due(p.next), never, p.news)
 	}
 }
-
-// due is when the next event is.
-func (p *publisher) due() time.Duration { return p.run.cfg.Rate.Due(p.event(p.next)) }
 
 // halting tells whether a connection is missing or something waits to be written again.
 func (p *publisher) halting() bool {

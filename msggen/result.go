@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cometctl/internal/broker"
+	"cometctl/internal/pace"
 	"cometctl/internal/timing"
 	"cometctl/internal/wire"
 )
@@ -40,6 +41,7 @@ type Result struct {
 	Lag  timing.Percentiles `json:"lag_ms"` // from due to written; all 0 without a rate, where nothing is due
 	// Ledger is nil with a template: a foreign server returns none. With NATS it is what its nodes did with the messages, see audit.
 	Ledger *Ledger         `json:"ledger,omitempty"`
+	Steps  []Step          `json:"steps,omitempty"`  // what was asked for and what came of it, by the steps of Config.Steps
 	ByDue  *timing.Buckets `json:"by_due,omitempty"` // Sent by the time at which the messages were due; nil without Config.ByDue
 	Asked  Asked           `json:"asked"`
 	Run    RunInfo         `json:"run"`
@@ -121,6 +123,12 @@ type Asked struct {
 	IDs      int     `json:"ids"`
 	Seed     uint64  `json:"seed"`
 	Size     int     `json:"size"`
+	SizeTo   int     `json:"size_to,omitempty"`
+	Dist     string  `json:"dist"`            // of the ids: "uniform", "zipf 1.1", "sequential", "hot 1%:90%"
+	Steps    string  `json:"steps,omitempty"` // as pace.ParseSteps reads them; rate is their mean then
+	Burst    int     `json:"burst,omitempty"`
+	Poisson  bool    `json:"poisson,omitempty"`
+	Lines    int     `json:"lines,omitempty"` // texts that the messages are made of
 
 	// With a template only.
 	Connections int `json:"connections,omitempty"`
@@ -157,20 +165,39 @@ func (r *run) progress(last Progress) Progress {
 	return p
 }
 
+// asked is how many messages were due until the run was told to stop, or to its end.
+func (r *run) asked(stopped time.Duration, sent uint64) uint64 {
+	switch {
+	case r.unlimited && stopped != never:
+		return sent // no schedule that could have asked for more
+	case stopped != never:
+		return min(r.total, r.schedule.DueBy(min(stopped, r.end-1)))
+	case r.total == math.MaxUint64 && !r.unlimited && r.end != never: // at random
+		return r.schedule.DueBy(r.end - 1)
+	case r.total == math.MaxUint64:
+		return sent
+	}
+	return r.total
+}
+
 // result sums up after the last worker has ended. stopped is when the run was told to stop, or never.
 func (r *run) result(workers []*worker, stopped time.Duration) Result {
 	res := Result{
 		Sent: r.generated.Load(), Accepted: r.accepted.Load(), Bad: r.bad.Load(), Late: r.late.Load(),
 		Reconnects: r.reconnects.Load(), Resent: r.resent.Load(),
 		Unheard: r.unheard,
-		Asked: Asked{To: wire.RedactURL(r.cfg.To), Rate: r.cfg.Rate.PerSecond(), Duration: r.cfg.Duration.Seconds(), Count: r.cfg.Count,
-			Workers: r.workers, IDs: r.cfg.IDs, Seed: r.cfg.Seed, Size: r.cfg.Size},
+		Asked: Asked{To: wire.RedactURL(r.cfg.To), Rate: r.cfg.mean(), Duration: r.cfg.Duration.Seconds(), Count: r.cfg.Count,
+			Workers: r.workers, IDs: r.cfg.IDs, Seed: r.cfg.Seed,
+			Size: r.cfg.Size, SizeTo: r.cfg.SizeTo, Dist: r.cfg.Dist.String(), Steps: r.cfg.Steps.String(), Burst: r.cfg.Burst, Poisson: r.cfg.Poisson},
 		Run: RunInfo{Start: r.start.Round(0), Tag: strconv.FormatUint(uint64(wire.NewRunTag(r.start, 0)), 10),
 			Origin: r.origin, Elapsed: r.took.Seconds()},
 		ByDue: r.byDue,
 	}
 	if r.origin != "" {
 		res.Asked.To = broker.Redact(natsURLs(r.cfg.To))
+	}
+	if r.cfg.Lines != nil {
+		res.Asked.Lines = r.cfg.Lines.Len()
 	}
 	if r.template != nil {
 		res.Status = new(Statuses)
@@ -187,16 +214,20 @@ func (r *run) result(workers []*worker, stopped time.Duration) Result {
 	res.Bad = min(res.Bad, res.Sent-res.Accepted)
 	res.Unconfirmed = res.Sent - res.Accepted - res.Bad
 
-	due := r.total
-	switch {
-	case due == math.MaxUint64 && stopped == never, r.unlimited && stopped != never:
-		due = res.Sent // no schedule that could have asked for more
-	case stopped != never:
-		due = min(due, r.cfg.Rate.DueBy(stopped))
-	}
+	due := r.asked(stopped, res.Sent)
 	res.Unsent = due - min(due, res.Sent)
 
-	took := r.cfg.Rate.Due(max(due, res.Sent))
+	even := r.schedule
+	if s, ok := even.(pace.Steps); ok {
+		even = s.InBursts(1) // a part of a burst takes a part of its time
+	}
+	took := even.Due(max(due, res.Sent))
+	if took == never {
+		took = min(r.end, stopped) // nothing more was to come
+	}
+	if r.steps != nil {
+		res.Steps = r.steps.result(r.schedule, r.total, min(r.end, stopped, took))
+	}
 	for _, w := range workers {
 		took = max(took, w.last)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cometctl/internal/broker"
+	"cometctl/internal/pace"
 	"cometctl/internal/subject"
 	"cometctl/internal/timing"
 	"cometctl/internal/wire"
@@ -33,8 +34,9 @@ type run struct {
 	origin    string    // of the messages on NATS; empty: they go over HTTP
 	workers   uint64
 	total     uint64        // events of all workers; the maximum where only time or a signal ends them
+	schedule  pace.Schedule // when events are due; of the goroutine in Run, others have views of it
 	unlimited bool          // no rate: an event is due when it is made
-	end       time.Duration // without a rate, when no more are made
+	end       time.Duration // when no more fall due, or are made where there is no rate; never: time does not say
 
 	start time.Time     // event 0 is due
 	epoch int64         // the same, in ns since the epoch
@@ -57,6 +59,7 @@ type run struct {
 	mu      sync.Mutex
 	lag     timing.Histogram // from due to written
 	byDue   *timing.Buckets  // of messages written; nil where nobody asked
+	steps   *account         // of the same, by the steps of the schedule; nil where there are none
 	ledger  Ledger           // sum of the answers
 	unheard uint64           // words of NATS that were thrown away here
 	first   error            // that went wrong with a connection or a line
@@ -124,15 +127,14 @@ func newRun(ctx context.Context, cfg Config) *run {
 		cfg:       cfg,
 		workers:   uint64(max(cfg.Workers, 1)),
 		total:     cfg.total(),
-		unlimited: cfg.Rate.Unlimited(),
-		end:       never,
+		schedule:  cfg.schedule(),
+		unlimited: cfg.unlimited(),
+		end:       cfg.end(),
 		lag:       timing.New(),
+		steps:     newAccount(cfg.Steps),
 	}
 	if cfg.ByDue > 0 {
 		r.byDue = timing.NewBuckets(cfg.ByDue)
-	}
-	if cfg.Duration > 0 {
-		r.end = cfg.Duration
 	}
 	if r.cfg.Grace <= 0 {
 		r.cfg.Grace = defaultGrace
@@ -184,7 +186,7 @@ func (r *run) hire() ([]*worker, error) {
 	workers := make([]*worker, r.workers)
 	for i := range workers {
 		w := &worker{run: r, index: uint64(i), wait: newWaiter(r), backoff: minBackoff,
-			compose: newComposer(uint64(i), r.cfg.Seed, r.cfg.IDs, r.cfg.Size)}
+			schedule: view(r.schedule), compose: newComposer(uint64(i), &r.cfg)}
 		err := w.equip()
 		if err != nil {
 			for _, w := range workers[:i] {
@@ -282,7 +284,7 @@ func (r *run) sent(w *worker, first uint64, n int) {
 	for k := first; k < first+uint64(n); k++ {
 		due := w.begun
 		if !r.unlimited {
-			due = r.cfg.Rate.Due(w.event(k))
+			due = w.due(k)
 		}
 		if r.left(due, w.last) {
 			late++
@@ -319,6 +321,9 @@ func (r *run) left(due, at time.Duration) (late bool) {
 	}
 	if r.unlimited {
 		return false
+	}
+	if r.steps != nil {
+		r.steps.add(due, at)
 	}
 	r.lag.Record(at - due)
 	return at-due > LateAfter

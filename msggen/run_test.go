@@ -258,7 +258,7 @@ func TestNobodyListens(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "cannot connect to 127.0.0.1:8001: connection refused; is cometctl serve running?") {
 			t.Errorf("error %v", err)
 		}
-		if res != (Result{}) {
+		if !res.Run.Start.IsZero() {
 			t.Errorf("result %+v", res)
 		}
 	})

@@ -85,6 +85,11 @@ func parseTemplate(c *Config) (*template, error) {
 	if !slices.ContainsFunc(slices.Concat(t.head, t.body), func(s segment) bool { return s.place > placeID }) {
 		return nil, fmt.Errorf("--to %q: %w", shown, errNoMessage)
 	}
+	if c.Lines != nil && slices.ContainsFunc(t.head, func(s segment) bool { return s.place == placeMsg }) {
+		if line := c.Lines.controls(); line > 0 {
+			return nil, fmt.Errorf("--lines: line %d has a control character, which cannot stand in a header; write {msg_url} or {msg_json} there", line)
+		}
+	}
 	t.head = join(t.head)
 	// What is left to find out, wire finds: bytes of a target, the length of a head, a field that stands there twice.
 	var s sheet
@@ -325,8 +330,8 @@ func appendSegments(dst []byte, all []segment, s *sheet) []byte {
 			dst = append(dst, s.msg...)
 		case placeURL:
 			dst = appendEscaped(dst, s.msg)
-		case placeJSON: // a message is printable ASCII without quotes and backslashes: see composer
-			dst = append(append(append(dst, '"'), s.msg...), '"')
+		case placeJSON:
+			dst = wire.AppendJSON(dst, s.msg)
 		}
 	}
 	return dst

@@ -171,7 +171,7 @@ func TestTemplateOnly(t *testing.T) {
 
 // TestMessageIsPlain: a message of a composer needs no escaping in JSON, which {msg_json} counts on.
 func TestMessageIsPlain(t *testing.T) {
-	c := newComposer(0, 1, 10, 300)
+	c := newComposer(0, &Config{Seed: 1, IDs: 10, Size: 300})
 	c.tag = wire.NewRunTag(time.UnixMilli(1_700_000_000_000), 9999)
 	msg := c.appendMessage(nil, []byte("7"), 1<<60, 1<<40, 1<<62)
 	s := sheet{msg: msg}

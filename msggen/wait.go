@@ -79,6 +79,7 @@ func (w *waiter) pass(d time.Duration) bool {
 func (r *run) metronome(workers []*worker, done <-chan struct{}) {
 	wait := newWaiter(r)
 	wait.sleep = r.sleep()
+	schedule := view(r.schedule)
 	for n := uint64(0); n < r.total && !r.stopping(); {
 		select {
 		case <-done:
@@ -86,11 +87,11 @@ func (r *run) metronome(workers []*worker, done <-chan struct{}) {
 		default:
 		}
 		now := r.elapsed()
-		if due := r.cfg.Rate.Due(n); due > now {
+		if due := schedule.Due(n); due > now {
 			wait.until(due, never, done)
 			continue
 		}
-		last := min(r.cfg.Rate.DueBy(now), r.total)
+		last := min(schedule.DueBy(now), r.total)
 		for n = max(n, last-min(last, r.workers)); n < last; n++ { // the last W events wake everybody
 			select {
 			case workers[n%r.workers].wait.wake <- struct{}{}:

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"cometctl/internal/pace"
 )
 
 // watch tells the progress and gives the run up when it must not go on. It returns the time at which the run was told to
@@ -19,7 +21,7 @@ func (r *run) watch(done <-chan struct{}) (stopped time.Duration) {
 		defer t.Stop()
 		tell = t.C
 	}
-	told, soft := Progress{}, r.soft.Done()
+	told, soft, schedule := Progress{}, r.soft.Done(), view(r.schedule)
 	moved, count := time.Duration(0), uint64(0) // when something last moved, and the sum of what moves
 	for {
 		select {
@@ -38,23 +40,27 @@ func (r *run) watch(done <-chan struct{}) (stopped time.Duration) {
 			if c := r.generated.Load() + r.accepted.Load() + r.bad.Load(); c != count {
 				moved, count = now, c
 			}
-			r.giveUp(now, moved, stopped)
+			r.giveUp(schedule, now, moved, stopped)
 		}
 	}
 }
 
 // giveUp ends the run when it was told to stop a Grace ago, when its Duration was over a Grace ago, or when nothing more
 // falls due and nothing has moved for a Grace.
-func (r *run) giveUp(now, moved, stopped time.Duration) {
+func (r *run) giveUp(schedule pace.Schedule, now, moved, stopped time.Duration) {
 	grace := r.cfg.Grace
 	over := r.end // when the last event falls due
-	if r.total != math.MaxUint64 && (!r.unlimited || r.end == never) {
-		over = min(over, r.cfg.Rate.Due(r.total-1))
-	}
 	switch {
-	case stopped != never && now-stopped >= grace,
-		r.end != never && now-r.end >= grace,
-		now-max(over, moved) >= grace:
+	case stopped != never && now-stopped >= grace, r.end != never && now-r.end >= grace:
+		r.give(errGaveUp(grace))
+		return
+	case now-moved < grace:
+		return
+	}
+	if r.total != math.MaxUint64 && (!r.unlimited || r.end == never) {
+		over = min(over, schedule.Due(r.total-1))
+	}
+	if now-over >= grace {
 		r.give(errGaveUp(grace))
 	}
 }

@@ -101,7 +101,7 @@ func TestCutAtEachByte(t *testing.T) {
 			r.start = time.Now().Add(-time.Second)
 			r.epoch = r.start.UnixNano()
 			out := &cutConn{Conn: conn, room: cut}
-			w := &worker{run: r, share: messages, link: newLink(r, out, r.head)}
+			w := &worker{run: r, share: messages, schedule: r.schedule, link: newLink(r, out, r.head)}
 			w.compose = testComposer(r.start, 0, 1, cfg.IDs, 0)
 			w.fill(r.elapsed())
 			if w.pending != messages {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"cometctl/internal/pace"
 	"cometctl/internal/wire"
 )
 
@@ -29,7 +30,9 @@ type worker struct {
 	next  uint64 // of its events, the first that is not made yet
 	link  *link  // nil while there is no connection, and always with a sender
 	wait  waiter // for the next due time
-	other sender // nil: the worker writes a stream to its link
+
+	schedule pace.Schedule // of the run, for this goroutine
+	other    sender        // nil: the worker writes a stream to its link
 
 	compose composer
 	lines   []byte        // made and not written: whole lines
@@ -61,7 +64,7 @@ func (w *worker) work() {
 			return
 		case w.pending > 0:
 			w.flush(now)
-		case w.next >= w.share || w.run.unlimited && now >= w.run.end:
+		case w.over():
 			w.finish()
 			return
 		case w.link.full(now):
@@ -87,7 +90,7 @@ func (w *worker) fill(now time.Duration) {
 	for w.next < w.share && len(w.lines) < chunkBytes {
 		n := w.event(w.next)
 		if !w.run.unlimited {
-			if due = w.run.cfg.Rate.Due(n); due > now {
+			if due = w.due(w.next); due > now {
 				return
 			}
 		}
@@ -147,7 +150,7 @@ func (w *worker) pause() {
 	if w.link.open {
 		end = w.link.began + pieceAge
 	}
-	w.wait.until(w.run.cfg.Rate.Due(w.event(w.next)), end, w.link.done)
+	w.wait.until(w.due(w.next), end, w.link.done)
 }
 
 // finish ends the open request and waits for the answers that are still to come.
@@ -192,7 +195,7 @@ func (w *worker) unlink(err error) {
 
 // connect dials until a connection stands. It returns false when the run has ended or nothing is left to send.
 func (w *worker) connect() bool {
-	for w.pending > 0 || w.next < w.share {
+	for w.pending > 0 || !w.over() {
 		if !w.wait.pass(w.backoff) || w.run.unlimited && w.run.elapsed() >= w.run.end {
 			return false
 		}

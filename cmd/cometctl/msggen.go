@@ -22,6 +22,7 @@ import (
 type msggenOptions struct {
 	cfg            msggen.Config
 	rate, interval string
+	load           loadOptions
 	body           string
 	tokenFile      string
 	trust          trustOptions
@@ -42,6 +43,14 @@ The schedule is absolute: message n is due n/rate after the start, whatever happ
 before. What cannot be sent in time is sent as soon as possible and counted as late, never
 skipped. A connection that breaks is opened again; what the server did not confirm by then
 is counted as unconfirmed and not sent twice.
+
+--rate may be several steps: '1000 for 60s, 5000 for 60s', 'ramp 1000..5000 for 60s' from one rate
+to another, 'pause for 5s'; the last may go on without a time. The result has what was asked for
+and achieved in each. --burst 50 lets messages come fifty at a time, --poisson at random, with
+exponential gaps; both keep the rate. Ids are drawn uniformly, or with --zipf 1.1 (id k in
+proportion to k^-1.1), --hot 1%:90% (90 % of the messages to the first 1 % of the ids) or in
+turn (--dist sequential); sizes with --size 100..4000; texts come from a file with --lines. All of
+it comes from --seed: equal seeds send the same.
 
 --rate and --count are those of all workers together. With --interval, the article's form,
 every worker waits so long between two messages and sends --count of them: msggen:start(Num,
@@ -75,6 +84,9 @@ measured, the exit code is 4. A condition is METRIC OP VALUE, with shares in per
 
   # as fast as it goes for ten seconds, the result as JSON
   cometctl msggen --rate 0 --duration 10s --json
+
+  # steps of load, on a few hot ids, messages of many sizes
+  cometctl msggen --rate '1000 for 60s, ramp 1000..5000 for 60s, 5000 for 60s' --hot 1%:90% --size 100..4000
 
   # the article's generator: 100 of msggen:start(1000000, 100, 10000)
   cometctl msggen --workers 100 --interval 100ms --count 1000000 --ids 10000
@@ -115,14 +127,14 @@ func (o *msggenOptions) given(changed func(flag string) bool) error {
 
 // add adds the flags.
 func (o *msggenOptions) add(f *pflag.FlagSet) {
-	f.StringVar(&o.rate, "rate", "1000", "`rate` of messages, all workers together: 1000, 500/s, 30/m; 0 is as fast as it goes")
+	f.StringVar(&o.rate, "rate", "1000", "`rate` of messages, all workers together: 1000, 500/s, 30/m, or steps of them: '1000 for 60s, 5000 for 60s'; 0 is as fast as it goes")
 	f.StringVar(&o.interval, "interval", "", "instead of --rate: `time` between two messages of a worker, such as 100ms")
 	f.IntVar(&o.cfg.Workers, "workers", 1, "connections, each with its own random ids and sequence numbers")
 	f.Uint64Var(&o.cfg.Count, "count", 0, "stop after so many messages (with --interval: so many of each worker); 0 is no limit")
 	f.DurationVar(&o.cfg.Duration, "duration", 0, "stop when what is due in this time is sent; 0 is no limit")
-	f.IntVar(&o.cfg.IDs, "ids", 10_000, "messages go to the ids 1 to N, uniformly")
-	f.Uint64Var(&o.cfg.Seed, "seed", 1, "of the random ids")
-	f.IntVar(&o.cfg.Size, "size", 0, "pad messages to so many bytes, the stamp included; 0 is as they come")
+	f.IntVar(&o.cfg.IDs, "ids", 10_000, "messages go to the ids 1 to N")
+	f.Uint64Var(&o.cfg.Seed, "seed", 1, "of the random ids, sizes and times")
+	o.load.add(f)
 	f.StringVar(&o.cfg.To, "to", "http://127.0.0.1:8001/send", "`URL` of the server's POST /send (the path may be left out), or METHOD URL of any server, with {id} and {msg_url} in it, or nats://host:port[,nats://host:port]")
 	f.StringArrayVarP(&o.cfg.Header, "header", "H", nil, "with METHOD URL: a `field` of each request, such as 'Content-Type: text/plain'; may be given several times")
 	f.StringVar(&o.body, "body", "", "with METHOD URL: the `body` of each request (default {msg} for POST, PUT and PATCH, none for others)")
@@ -160,7 +172,7 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 		return err
 	}
 	judged := judge.report(res)
-	if err := o.print(s, cfg.Rate, res, judged); err != nil {
+	if err := o.print(s, res, judged); err != nil {
 		return err
 	}
 	if excused(err, res, judge) {
@@ -195,14 +207,14 @@ func (o msggenOptions) watch(cfg *msggen.Config, s streams, live *live, judge *p
 }
 
 // print prints the result, and what became of the promises.
-func (o msggenOptions) print(s streams, rate pace.Rate, res msggen.Result, judged *promise.Report) error {
+func (o msggenOptions) print(s streams, res msggen.Result, judged *promise.Report) error {
 	if o.json {
 		return json.NewEncoder(s.out).Encode(struct {
 			msggen.Result
 			Promises *promise.Report `json:"promises,omitempty"`
 		}{res, judged})
 	}
-	return errors.Join(printMsggen(s.out, rate, res), printPromises(s.out, judged))
+	return errors.Join(printMsggen(s.out, o.asked(), res), printPromises(s.out, judged))
 }
 
 // msggenText is the live line. A stream's messages are accepted when the server answers it, at its end:
@@ -234,8 +246,11 @@ func (o *msggenOptions) config() (msggen.Config, error) {
 	if cfg.NATS, err = o.nats.connect(nil); err != nil {
 		return cfg, err
 	}
+	if err := o.load.apply(&cfg); err != nil {
+		return cfg, err
+	}
 	if o.interval == "" {
-		if cfg.Rate, err = pace.Parse(o.rate); err != nil {
+		if cfg.Rate, cfg.Steps, err = parseRate(o.rate); err != nil {
 			return cfg, fmt.Errorf("--rate %w", err)
 		}
 		return cfg, cfg.Check()
@@ -254,16 +269,17 @@ func (o *msggenOptions) config() (msggen.Config, error) {
 }
 
 // printMsggen prints the result for people.
-func printMsggen(w io.Writer, rate pace.Rate, r msggen.Result) error {
+func printMsggen(w io.Writer, asked string, r msggen.Result) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "sent      %d at %.1f/s (asked: %s), %d never sent\n", r.Sent, r.Rate, rate, r.Unsent)
+	fmt.Fprintf(&b, "sent      %d at %.1f/s (asked: %s), %d never sent\n", r.Sent, r.Rate, asked, r.Unsent)
 	fmt.Fprintf(&b, "accepted  %d, %d refused as bad, %d unconfirmed, %d reconnects\n",
 		r.Accepted, r.Bad, r.Unconfirmed, r.Reconnects)
-	if !rate.Unlimited() { // or else nothing can be late
+	if r.Asked.Rate > 0 { // or else nothing can be late
 		fmt.Fprintf(&b, "late      %d by more than %v\n", r.Late, msggen.LateAfter)
 		fmt.Fprintf(&b, "lag ms    p50 %.3f  p90 %.3f  p99 %.3f  p99.9 %.3f  max %.3f\n",
 			r.Lag.P50, r.Lag.P90, r.Lag.P99, r.Lag.P999, r.Lag.Max)
 	}
+	printSteps(&b, r.Steps)
 	if l := r.Ledger; l != nil {
 		fmt.Fprintf(&b, "ledger    delivered %d  offline %d  dropped %d  gone %d  pending %d",
 			l.Delivered, l.Offline, l.Dropped, l.Gone, l.Pending)

@@ -35,6 +35,13 @@ func appendTo(dst, id []byte) []byte {
 	return append(dst, '"')
 }
 
+// AppendJSON appends text as a JSON string with its quotes. What AppendLine escapes and repairs is escaped and repaired here too.
+func AppendJSON(dst, text []byte) []byte {
+	dst = append(dst, '"')
+	dst = appendJSONText(dst, text)
+	return append(dst, '"')
+}
+
 // appendJSONText appends text as the inside of a JSON string, RFC 8259 section 7.
 func appendJSONText(dst, text []byte) []byte {
 	for {
