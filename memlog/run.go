@@ -50,12 +50,7 @@ func Run(ctx context.Context, c Config) error {
 		open:     func(targets []process) (prober, error) { return openProbe(targets, c.Alone) },
 	}
 	if err := l.attach(); err != nil {
-		if errors.Is(err, ErrNoTarget) && c.Target.Port != 0 { // told here, as it takes a look into every process
-			if table, _, lookErr := processes(anyPort); lookErr == nil {
-				err = fmt.Errorf("%w%s", err, listeners(table))
-			}
-		}
-		return err
+		return c.Target.explain(err)
 	}
 	defer l.detach()
 	if c.Path != "" { // after attach: a target that is not there leaves no file behind
@@ -83,4 +78,29 @@ func (t Target) find(self int) ([]process, error) {
 		err = fmt.Errorf("%w\nsomebody does listen there whom memlog may not look into: run it as root", err)
 	}
 	return targets, err
+}
+
+// Find returns the pids of the processes that t means now: those that Run would begin with. Its errors are those of Run where there is
+// no such process, or more than one.
+func Find(t Target) ([]int, error) {
+	found, err := t.find(os.Getpid())
+	if err != nil {
+		return nil, t.explain(err)
+	}
+	pids := make([]int, len(found))
+	for i, p := range found {
+		pids[i] = p.pid
+	}
+	return pids, nil
+}
+
+// explain adds to the error of a port where nobody listens who listens where, which takes a look into every process.
+func (t Target) explain(err error) error {
+	if !errors.Is(err, ErrNoTarget) || t.Port == 0 {
+		return err
+	}
+	if table, _, lookErr := processes(anyPort); lookErr == nil {
+		err = fmt.Errorf("%w%s", err, listeners(table))
+	}
+	return err
 }

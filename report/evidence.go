@@ -102,7 +102,9 @@ type MsggenResult struct {
 	Sent     int64   `json:"sent"`
 	Accepted int64   `json:"accepted"` // confirmed by the server
 	Rate     float64 `json:"rate"`     // messages per second that were reached
-	Ledger   *Ledger `json:"ledger"`
+	Ledger   *Ledger `json:"ledger"`   // nil: the server keeps none
+
+	Status map[string]int64 `json:"status,omitempty"` // a foreign server's answers by their status
 }
 
 // Course tells how a run went, where no number shows it.
@@ -127,6 +129,8 @@ type Evidence struct {
 	Ledger *Ledger `json:"ledger"`
 	// Nodes is how many processes with a router the server consists of. With more than one, messages pass between them.
 	Nodes int64 `json:"nodes"`
+	// Server says for people which server it was, where it was not our own; empty: it was.
+	Server string `json:"server,omitempty"`
 	// ClientHere tells that flood ran on the server's machine, so that its kernel holds both ends of every connection.
 	ClientHere bool `json:"client_here"`
 	Course

@@ -73,7 +73,7 @@ func findings(s Summary, e Evidence) []string {
 	if n := value(m.Missing); n > 0 {
 		unconfirmed := ""
 		if g := e.Msggen; g != nil && g.Accepted < g.Sent {
-			unconfirmed = fmt.Sprintf(" (%s not confirmed by the server)", group(g.Sent-g.Accepted))
+			unconfirmed = fmt.Sprintf(" (%s not confirmed by the server%s)", group(g.Sent-g.Accepted), refusals(g.Status))
 		}
 		say("%s of %s never arrived%s.", group(n), count(value(m.Sent), "message"), unconfirmed)
 	}

@@ -312,7 +312,7 @@ func TestTableGolden(t *testing.T) {
 	few.Asked.Conns, few.Flood.Asked, few.Flood.Open = 1_999, 1_999, 1_999
 	nodes := manyNodes()
 	nodes.Ledger.Received, nodes.Ledger.Overrun, nodes.Ledger.Delivered, nodes.Flood.Messages = 59_990, 4, 59_990, 59_990
-	for name, e := range map[string]Evidence{"nodes": nodes, "pass": goodEvidence(), "interrupted": bad, "few": few} {
+	for name, e := range map[string]Evidence{"foreign": foreignEvidence(), "nodes": nodes, "pass": goodEvidence(), "interrupted": bad, "few": few} {
 		var out strings.Builder
 		if err := Table(&out, Summarize(e)); err != nil {
 			t.Fatal(err)

@@ -28,8 +28,8 @@ func summarizeMemory(e Evidence, conns int64) MemorySummary {
 	m.PeakPSS, m.EndPSS = peakAndEnd(all, e.Phases.Traffic, pss)
 	m.Processes = medianWithin(all, e.Phases.Idle, func(s Sample) int64 { return s.Procs })
 	m.UserPerConn = perConn(m.BaseRSS, m.IdleRSS, conns)
-	if e.Nodes > 1 && m.BasePSS != nil && m.IdlePSS != nil {
-		// The nodes share the pages of one program, which RSS would count anew for each that touches one.
+	if m.severalProcesses(e.Nodes, e.Server) && m.BasePSS != nil && m.IdlePSS != nil {
+		// They share the pages of one program, or memory that is meant to be shared, which RSS would count anew for each that touches one.
 		m.UserPerConn = perConn(m.BasePSS, m.IdlePSS, conns)
 	}
 	ends := conns
@@ -43,6 +43,12 @@ func summarizeMemory(e Evidence, conns int64) MemorySummary {
 	}
 	m.SlopePerHour = slopePerHour(all, e.Phases.Traffic)
 	return m
+}
+
+// severalProcesses reports whether PSS says more than RSS: of our own server with several nodes, and of any other one that has
+// more than one process.
+func (m MemorySummary) severalProcesses(nodes int64, server string) bool {
+	return nodes > 1 || server != "" && value(m.Processes) > 1
 }
 
 // peakAndEnd are the highest value of a column and the last one within a span; nil if it has none.

@@ -3,7 +3,8 @@ package report
 // Summary is what summary.json holds. A nil pointer is a number that could not be had; it is null in the file and a dash in
 // the table, never a zero that looks like a measurement.
 type Summary struct {
-	Nodes     int64          `json:"nodes"` // processes with a router that the server consists of
+	Server    string         `json:"server,omitempty"` // which one it was, if it was not our own
+	Nodes     int64          `json:"nodes"`            // processes with a router that the server consists of
 	Conns     ConnSummary    `json:"conns"`
 	Memory    MemorySummary  `json:"memory"`
 	Messages  MessageSummary `json:"messages"`
@@ -35,8 +36,8 @@ type MemorySummary struct {
 	EndPSS    *int64 `json:"end_pss_bytes"`
 	Processes *int64 `json:"processes"` // that all this is of, on the idle plateau
 
-	// UserPerConn is (idle - base) per open connection: of PSS where the server has several nodes and PSS is known in both
-	// phases, otherwise of RSS.
+	// UserPerConn is (idle - base) per open connection: of PSS where the server has several nodes, or is not our own and has several
+	// processes, and PSS is known in both phases, otherwise of RSS.
 	UserPerConn *float64 `json:"user_bytes_per_conn"`
 	// KernelPerConn is the growth of the kernel's socket memory from base to idle, per open connection and for the server's
 	// end alone: where the client runs on the same machine, half of what a connection cost its kernel. The samples are the
@@ -84,9 +85,10 @@ type RateSummary struct {
 // Summarize computes every figure of a Summary, and judges it.
 func Summarize(e Evidence) Summary {
 	s := Summary{
-		Nodes: e.Nodes,
-		Conns: ConnSummary{Asked: e.Asked.Conns},
-		Rate:  RateSummary{Asked: e.Asked.Rate},
+		Server: e.Server,
+		Nodes:  e.Nodes,
+		Conns:  ConnSummary{Asked: e.Asked.Conns},
+		Rate:   RateSummary{Asked: e.Asked.Rate},
 	}
 	conns := int64(0)
 	if f := e.Flood; f != nil {

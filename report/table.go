@@ -63,7 +63,7 @@ func rowsOf(s Summary) [][]string {
 		{"  after the traffic", "", size(m.EndRSS)},
 		{"  peak", "", size(m.PeakRSS)},
 	}
-	if s.Nodes > 1 {
+	if m.severalProcesses(s.Nodes, s.Server) {
 		rows = append(rows, [][]string{
 			{"  its processes", "", number(m.Processes)},
 			{"  shared pages counted once, empty", "", size(m.BasePSS)},
@@ -76,15 +76,23 @@ func rowsOf(s Summary) [][]string {
 		{"  growth during the traffic", "", growth(m.SlopePerHour)},
 		{"messages per second", rate, optional(s.Rate.Achieved, decimal)},
 		{"messages sent", "", number(g.Sent)},
-		{"  delivered", number(g.Sent), number(g.Delivered)},
+	}...)
+	if !s.keepsNoLedger() {
+		rows = append(rows, []string{"  delivered", number(g.Sent), number(g.Delivered)})
+	}
+	rows = append(rows, [][]string{
 		{"  received", number(g.Sent), number(g.Received)},
 		{"  missing", "0", number(g.Missing)},
 		{"  duplicated", "0", number(g.Duplicated)},
 		{"  reordered", "", number(g.Reordered)},
-		{"  offline", "0", number(g.Offline)},
-		{"  dropped", "0", number(g.Dropped)},
-		{"  gone", "0", number(g.Gone)},
 	}...)
+	if !s.keepsNoLedger() {
+		rows = append(rows, [][]string{
+			{"  offline", "0", number(g.Offline)},
+			{"  dropped", "0", number(g.Dropped)},
+			{"  gone", "0", number(g.Gone)},
+		}...)
+	}
 	if s.Nodes > 1 {
 		rows = append(rows, [][]string{
 			{"  lost between nodes", "0", number(g.Lost)},
@@ -107,6 +115,9 @@ func verdictText(s Summary) string {
 	fmt.Fprintf(&b, "verdict: %s\n", s.Verdict)
 	for _, reason := range s.Reasons {
 		wrap(&b, "  -", "   ", reason)
+	}
+	if s.keepsNoLedger() {
+		wrap(&b, "\nnote:", "     ", foreignNote(s.Server))
 	}
 	if s.Memory.UserPerConn != nil && s.Conns.Peak != nil && *s.Conns.Peak < fewConns {
 		wrap(&b, "\nnote:", "     ", fmt.Sprintf("with fewer than %s, the memory per connection is mostly code that was touched for the "+

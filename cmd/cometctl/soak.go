@@ -24,13 +24,14 @@ type soakOptions struct {
 	rate              string
 	workers, topology string
 	json              bool
+	foreign           foreignOptions
 }
 
 func newSoakCmd(s streams) *cobra.Command {
 	var o soakOptions
 	cmd := &cobra.Command{
 		Use:   "soak",
-		Short: "Run all pieces against the bundled server, and give a verdict",
+		Short: "Run all pieces against the bundled server or any other, and give a verdict",
 		Long: `soak starts serve, memlog, flood and msggen as processes of its own, on free ports, and
 leads them through a run: the empty server, the ramp, an idle plateau, traffic, and the
 drain. It leaves a folder with the memory log, its picture, every piece's own log and
@@ -42,6 +43,14 @@ this machine: three NATS servers with two fronts each, and msggen publishes to N
 Memory is then that of all serving processes together, pages that they share counted
 once where PSS is known, and a message may also be lost between nodes. A node that dies
 fails the run, which goes on to its end without it.
+
+Any other server can stand in its place. With --server none it runs already: --pid or --port
+says whose memory it is about. With --exec it is started, in the foreground, and ended (SIGTERM,
+then SIGKILL, for its whole process group); it is ready when it listens on --port, or when
+--ready answers. --urls are what flood opens, each one connection, and --to is where msggen
+sends, to the ids 1 to as many as there are URLs. Options of flood and of msggen are passed
+on; the header of what is sent is --send-header. Such a server keeps no ledger: what was sent
+and what came is counted at its clients. If it ends by itself, the run fails.
 
 The verdict is pass, fail (exit code 3) if a connection could not be opened or ended
 early, a message is missing or came twice, or the asked rate was not reached, and
@@ -65,15 +74,29 @@ with 1 and still prints the summary.`,
   # a cluster: three NATS servers, two fronts each
   cometctl soak --topology 3x2
 
+  # another server that runs already, and one that is started
+  cometctl soak --server none --port 8010 -H 'TE: chunked' \
+    --urls 'http://127.0.0.1:8010/test/{1..2000}' --to 'POST http://127.0.0.1:8010/send/{id}'
+  cometctl soak --exec 'nginx -p /tmp -c /etc/nchan.conf -g "daemon off;"' --port 8010 --as sse \
+    --urls 'http://127.0.0.1:8010/events/{1..2000}' --to 'POST http://127.0.0.1:8010/send/{id}'
+
   # a day of it
   cometctl soak --duration 24h --interval 60s -o day`,
 		Args: cobra.MatchAll(noArgs, oneOf("workers", "topology")),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			f := cmd.Flags()
+			if err := o.foreign.check(f.Changed); err != nil {
+				return err
+			}
+			o.FloodOptions, o.MsggenOptions = passedOptions(f, passedToFlood), passedOptions(f, passedToMsggen)
+			if err := o.applyForeign(f.Changed); err != nil {
+				return err
+			}
 			return runSoak(cmd.Context(), s, o)
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.Conns, "conns", 10000, "connections to open")
+	f.IntVar(&o.Conns, "conns", 10000, "connections to open; of another server, as many as there are --urls")
 	f.StringVar(&o.rate, "rate", "1000", "`rate` of messages, all connections together: 1000, 500/s, 30/m; 0 is as fast as it goes")
 	f.DurationVar(&o.Duration, "duration", time.Minute, "how long to send messages")
 	f.StringVar(&o.Engine, "engine", "", "the server's engine: epoll or goroutine (default the server's choice)")
@@ -83,6 +106,8 @@ with 1 and still prints the summary.`,
 	f.DurationVar(&o.Interval, "interval", time.Second, "time between two samples of the server's memory")
 	f.StringVarP(&o.Dir, "output", "o", "", "folder to write, absent or empty (default soak-YYYYmmdd-HHMMSS)")
 	f.BoolVar(&o.json, "json", false, "print the summary as JSON")
+	o.foreign.add(f)
+	addPassed(f)
 	return cmd
 }
 
@@ -142,7 +167,7 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 		o.Dir = time.Now().Format("soak-20060102-150405")
 	}
 	o.Version = version()
-	o.Quit = s.quit
+	o.Quit, o.Vet = s.quit, vetPiece
 	line := newLive(s.err, soakEvery, time.Now)
 	o.Progress = func(p soak.Progress) { line.update(p.Phase, progressText(p)) }
 
@@ -152,7 +177,7 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 	switch {
 	case errors.Is(err, soak.ErrTooFew), errors.As(err, &short):
 		return usageError(seeDoctor(err, o.Conns))
-	case errors.Is(err, soak.ErrNotEmpty), errors.Is(err, errors.ErrUnsupported):
+	case errors.Is(err, soak.ErrNotEmpty), errors.Is(err, soak.ErrRefused), errors.Is(err, errors.ErrUnsupported):
 		return usageError(err)
 	case err != nil && !errors.Is(err, soak.ErrInterrupted):
 		if summary.Verdict != "" {

@@ -24,13 +24,13 @@ type Nursery struct {
 	births chan func()
 
 	mu     sync.Mutex
-	alive  map[*exec.Cmd]bool
+	alive  map[*exec.Cmd]func() // how each is killed
 	closed bool
 }
 
 // New makes a Nursery without children. It has a thread of its own until Close.
 func New() *Nursery {
-	n := &Nursery{births: make(chan func()), alive: map[*exec.Cmd]bool{}}
+	n := &Nursery{births: make(chan func()), alive: map[*exec.Cmd]func(){}}
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with this goroutine, its niceness is nobody else's
 		for birth := range n.births {
@@ -54,7 +54,7 @@ func (n *Nursery) Start(c *exec.Cmd) error {
 		}
 		err := c.Start()
 		if err == nil {
-			n.alive[c] = true
+			n.alive[c] = func() { c.Process.Kill() }
 		}
 		result <- err
 	}
@@ -85,8 +85,8 @@ func (n *Nursery) KillAll() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.closed = true
-	for c := range n.alive {
-		c.Process.Kill()
+	for _, kill := range n.alive {
+		kill()
 	}
 }
 

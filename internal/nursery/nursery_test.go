@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// TestMain makes the test binary the children: "lullaby" sleeps until it is interrupted, "mother" starts one of those, "babble" prints and ends.
+// TestMain makes the test binary the children: "lullaby" sleeps until it is interrupted, "mother" starts one of those, "babble" prints and ends,
+// "server" starts a worker in its group, which is a lullaby, and sleeps until it is terminated; "owner" starts a Group of those.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
@@ -28,6 +29,23 @@ func TestMain(m *testing.M) {
 			fmt.Fprint(os.Stdout, "one\nhalf")
 			fmt.Fprint(os.Stderr, "oh dear\n{\"n\":1}\nthe end\n")
 			os.Exit(3)
+		case "server":
+			worker := exec.Command(os.Args[0], "lullaby")
+			worker.Stdout = os.Stdout
+			stop := make(chan os.Signal, 1)
+			signal.Notify(stop, terminator)
+			if err := worker.Start(); err != nil {
+				panic(err)
+			}
+			<-stop
+			os.Exit(8) // the worker is left
+		case "owner":
+			c := exec.Command(os.Args[0], "server")
+			c.Stdout = os.Stdout
+			if _, err := New().StartGroup(c); err != nil {
+				panic(err)
+			}
+			time.Sleep(time.Hour)
 		case "mother":
 			c := exec.Command(os.Args[0], "lullaby")
 			c.Stdout = os.Stdout

@@ -47,12 +47,16 @@ func memlogArgs(cfg Config, pids []int, file string) []string {
 	return append(args, "--interval", cfg.Interval.String(), "-o", file)
 }
 
-// floodArgs gives each front the same share of the ids, the first ones some of what is
+// floodArgs opens a foreign server's URLs as they are; of our own it gives each front the same share of the ids, the first ones some of what is
 // left over.
 func floodArgs(cfg Config, p plan, fronts []string) []string {
 	args := append([]string{flood, "--json", "--stats-every", p.report.String()}, workersArgs(cfg.floods)...)
 	if cfg.floods > 1 {
 		args = append(args, "--connect-timeout", crowdTimeout.String())
+	}
+	args = append(args, cfg.FloodOptions...)
+	if cfg.Foreign != nil {
+		return append(args, cfg.Foreign.URLs...)
 	}
 	for i, front := range fronts {
 		from, to := i*cfg.Conns/len(fronts), (i+1)*cfg.Conns/len(fronts)
@@ -68,13 +72,17 @@ func floodArgs(cfg Config, p plan, fronts []string) []string {
 const crowdTimeout = time.Minute
 
 // msggenArgs sends through the server's admin listener, or to NATS servers where there
-// are any.
+// are any, or to where a foreign server takes messages.
 func msggenArgs(cfg Config, p plan, admin string, servers []string) []string {
 	to, token := "http://"+admin+"/send", tokenArgs("--token-file", cfg)
 	if len(servers) > 0 {
 		to, token = strings.Join(servers, ","), nil
 	}
-	return append([]string{msggen, "--json", "--stats-every", p.report.String(), "--to", to,
+	if cfg.Foreign != nil {
+		to = cfg.Foreign.To
+	}
+	args := []string{msggen, "--json", "--stats-every", p.report.String(), "--to", to,
 		"--rate", strconv.FormatFloat(cfg.Rate, 'f', 9, 64), "--duration", cfg.Duration.String(),
-		"--ids", strconv.Itoa(cfg.Conns)}, token...)
+		"--ids", strconv.Itoa(cfg.Conns)}
+	return append(append(args, token...), cfg.MsggenOptions...)
 }

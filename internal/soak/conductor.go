@@ -26,7 +26,7 @@ const (
 // process is a started piece as the conductor sees it.
 type process interface {
 	pid() int
-	interrupt() error // ask it to stop gently
+	interrupt() error // ask it to stop gently; what a foreign server hears is SIGTERM
 	kill()            // make it stop
 }
 
@@ -34,6 +34,8 @@ type process interface {
 // last line exactly one event with ended set, to events.
 type launcher interface {
 	start(name string, args []string, events chan<- event) (process, error)
+	// exec starts a program that is not ours, of which only the end is an event.
+	exec(name string, words []string, events chan<- event) (process, error)
 }
 
 // event is something that a piece did.
@@ -51,9 +53,12 @@ type event struct {
 type piece struct {
 	process
 	record *PieceRecord
-	mayEnd bool // its work is done one day, and it ends by itself
-	told   bool // it was told to end
+	does   string // which of our commands it is; empty: none
+	serves bool   // it is the server, or a part of it
+	mayEnd bool   // its work is done one day, and it ends by itself
+	told   bool   // it was told to end
 	ended  bool
+	words  []string // the last that it said, if it ended
 
 	// Of a node, which is a piece that serves.
 	ready      ready
@@ -64,7 +69,7 @@ type piece struct {
 }
 
 // is reports whether the piece is that command.
-func (p *piece) is(command string) bool { return p.record.Args[0] == command }
+func (p *piece) is(command string) bool { return p.does == command }
 
 // Why an await came back without what it awaited.
 var (
@@ -80,12 +85,14 @@ type conductor struct {
 	launch  launcher
 	folder  folder
 	ledger  func(ctx context.Context, admin string) ([]byte, error) // a node's /stats
+	probe   func(ctx context.Context) error                         // whether a foreign server is ready
 	events  chan event
 	answers chan answer
 
 	man     *Manifest
 	pieces  map[string]*piece // by name
-	nodes   []*piece          // those that serve, in the order of their start
+	nodes   []*piece          // those that serve, in the order of their start; none of a foreign server
+	server  *piece            // a foreign server that was started; nil: there is none
 	servers []string          // client URLs of a topology's NATS servers
 	course  report.Course
 	started time.Time
@@ -125,7 +132,7 @@ type floodReport struct {
 }
 
 func newConductor(cfg Config, l launcher, dir folder) *conductor {
-	return &conductor{
+	c := &conductor{
 		cfg:    cfg,
 		plan:   planOf(cfg),
 		launch: l,
@@ -139,6 +146,10 @@ func newConductor(cfg Config, l launcher, dir folder) *conductor {
 		pieces:  map[string]*piece{},
 		kept:    map[string][]byte{},
 	}
+	if cfg.Foreign != nil {
+		c.probe = cfg.Foreign.probe
+	}
+	return c
 }
 
 // many reports whether the server consists of several nodes.
@@ -150,9 +161,15 @@ func (c *conductor) start(name string, args []string) (*piece, error) {
 	if err != nil {
 		return nil, fmt.Errorf("soak: starting %s: %w", name, err)
 	}
-	c.man.Pieces = append(c.man.Pieces, &PieceRecord{Name: name, Args: args, PID: p.pid(), Started: time.Now().UnixNano()})
-	c.pieces[name] = &piece{process: p, record: c.man.Pieces[len(c.man.Pieces)-1]}
-	return c.pieces[name], c.folder.writeJSON(manifestFile, c.man)
+	return c.enter(p, name, args[0], args), c.folder.writeJSON(manifestFile, c.man)
+}
+
+// enter makes a piece of what was started, and notes it in the manifest.
+func (c *conductor) enter(p process, name, does string, args []string) *piece {
+	r := &PieceRecord{Name: name, Args: redactAll(args), PID: p.pid(), Started: time.Now().UnixNano()}
+	c.man.Pieces = append(c.man.Pieces, r)
+	c.pieces[name] = &piece{process: p, record: r, does: does, serves: does == serve}
+	return c.pieces[name]
 }
 
 // await handles events until done says so. It returns early when a piece ends that
@@ -229,14 +246,17 @@ const (
 // node's, and has made it inconclusive if it is an instrument's. A server that has other
 // nodes goes on without this one, and so does the run.
 func (c *conductor) bury(p *piece, e event) error {
-	p.ended = true
+	p.ended, p.words = true, e.words
 	p.record.Ended, p.record.Exit = time.Now().UnixNano(), e.exit
-	if e.code == 0 && (p.mayEnd || p.told) || e.code == exitInterrupted && p.told || c.quitting() {
+	if e.code == 0 && (p.mayEnd || p.told) || e.code == exitInterrupted && p.told || p == c.server && p.told || c.quitting() {
 		return nil
 	}
 	text := fmt.Sprintf("%s ended with %s", e.name, e.exit)
 	if !p.told && !p.mayEnd {
 		text = fmt.Sprintf("%s ended by itself in the %s phase, after %s, with %s", e.name, c.man.phase(), c.age(), e.exit)
+	}
+	if c.gone(p, e) {
+		text = fmt.Sprintf("The server (%s) ended in the %s phase, after %s, memlog says", c.cfg.Foreign, c.man.phase(), c.age())
 	}
 	if len(e.words) > 0 {
 		text += "; its last words: " + strings.Join(e.words, " / ")
@@ -244,9 +264,9 @@ func (c *conductor) bury(p *piece, e event) error {
 	text += "."
 	// flood and msggen end like this when connections or messages were lost: a finding.
 	finding := e.code == exitFailed && (p.is(flood) || p.is(msggen))
-	fell := p.is(serve) && !p.told
+	fell := p.serves && !p.told || c.gone(p, e)
 	c.serverDied = c.serverDied || fell
-	if p.is(serve) || finding || c.ending {
+	if p.serves || fell || finding || c.ending {
 		c.course.Failures = append(c.course.Failures, text)
 	} else {
 		c.course.Interrupted = text
@@ -257,8 +277,11 @@ func (c *conductor) bury(p *piece, e event) error {
 	return errDied
 }
 
-// lives reports whether a node does.
+// lives reports whether the server does, or a node of it.
 func (c *conductor) lives() bool {
+	if c.cfg.Foreign != nil {
+		return !c.serverDied
+	}
 	return slices.ContainsFunc(c.nodes, func(p *piece) bool { return !p.ended })
 }
 

@@ -121,6 +121,9 @@ func assemble(m *Manifest, files map[string][]byte, samples []report.Sample) rep
 	e := report.Evidence{Asked: m.Asked.Asked, Samples: samples, Course: m.Course, ClientHere: true}
 	e.Phases = report.Phases{Empty: m.span(phaseEmpty), Idle: m.span(phaseIdle), Traffic: m.span(phaseTraffic)}
 	e.Nodes = m.Asked.nodes()
+	if m.Asked.Server != nil {
+		e.Server = m.Asked.Server.String()
+	}
 	if decode(files[flood+".json"], &fl) {
 		fl.Open += fl.ClosedEarly // flood counts those open at the end, report those that ever were
 		e.Flood = &fl.FloodResult

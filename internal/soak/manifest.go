@@ -37,10 +37,15 @@ type Asked struct {
 	Engine    string  `json:"engine,omitempty"`   // empty: serve's own choice
 	Workers   int     `json:"workers,omitempty"`  // of serve and of flood; none: one process each
 	Topology  string  `json:"topology,omitempty"` // "3x2"; none: one server
+	// Server is a server that is not our own; nil: it is.
+	Server *ServerRecord `json:"server,omitempty"`
 }
 
 // nodes is Config.nodes, of one that has been recorded.
 func (a Asked) nodes() int64 {
+	if a.Server != nil {
+		return 1
+	}
 	t, _ := ParseTopology(a.Topology) // the zero Topology for none
 	return int64(Config{Workers: a.Workers, Topology: t}.nodes())
 }
@@ -65,7 +70,7 @@ type Limits struct {
 // PieceRecord is one process of the run.
 type PieceRecord struct {
 	Name    string   `json:"name"`
-	Args    []string `json:"args"` // after the program's name
+	Args    []string `json:"args"` // after the program's name; of a foreign server, with it. Passwords are left out
 	PID     int      `json:"pid"`
 	Listen  string   `json:"listen,omitempty"` // of a node: its comet listener,
 	Admin   string   `json:"admin,omitempty"`  // its admin listener,
@@ -92,6 +97,7 @@ func newManifest(cfg Config) *Manifest {
 			IntervalS: cfg.Interval.Seconds(),
 			Engine:    cfg.Engine,
 			Topology:  cfg.Topology.String(),
+			Server:    cfg.Foreign.record(),
 		},
 		Machine: Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version()},
 		Pieces:  []*PieceRecord{},

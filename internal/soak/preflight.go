@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -19,7 +20,7 @@ const headroom = 1.03
 // preflight finds out whether cfg can work, before anything is started or written, and
 // how many processes share the connections. Every connection is a descriptor in serve
 // and another one in flood, and each process has the limit that this one has.
-func preflight(cfg Config) (Config, error) {
+func preflight(ctx context.Context, cfg Config) (Config, error) {
 	limit, err := rlimit.Raise()
 	if err != nil {
 		return cfg, fmt.Errorf("soak: %w", err)
@@ -27,12 +28,26 @@ func preflight(cfg Config) (Config, error) {
 	if cfg, err = cfg.shared(capacity(limit)); err != nil {
 		return cfg, err
 	}
-	if cfg.Workers > 1 && runtime.GOOS != "linux" {
+	if cfg.Foreign == nil && cfg.Workers > 1 && runtime.GOOS != "linux" {
 		return cfg, fmt.Errorf("soak: several workers on one port: %w by this system; Linux has them, and --topology has several processes everywhere",
 			errors.ErrUnsupported)
 	}
-	return cfg, nil
+	if cfg.Vet != nil {
+		front := []string{nobody} // a topology's would not look different
+		for _, args := range [][]string{floodArgs(cfg, planOf(cfg), front), msggenArgs(cfg, planOf(cfg), nobody, nil)} {
+			if err := cfg.Vet(args); err != nil {
+				return cfg, fmt.Errorf("soak: %s %w this: %w", args[0], ErrRefused, err)
+			}
+		}
+	}
+	if cfg.Foreign != nil {
+		cfg.found, err = cfg.Foreign.preflight(ctx)
+	}
+	return cfg, err
 }
+
+// nobody stands for our server's addresses until it has some.
+const nobody = "127.0.0.1:1"
 
 // capacity is how many connections a process may hold.
 func capacity(limit rlimit.Files) int {
@@ -85,6 +100,8 @@ func workersFor(conns, each int) int {
 // topology, or the workers and their parent, or one.
 func (cfg Config) nodes() int {
 	switch {
+	case cfg.Foreign != nil:
+		return 1
 	case cfg.Topology != (Topology{}):
 		return cfg.Topology.nodes()
 	case cfg.Workers > 1:

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -72,6 +73,68 @@ func (n *crew) start(name string, args []string, events chan<- event) (process, 
 		return nil, err
 	}
 	return c, nil
+}
+
+// foreigner is the first process of a server that is not ours. What it prints goes to files, without anybody who reads on.
+type foreigner struct {
+	child
+	group *nursery.Group
+}
+
+func (f *foreigner) interrupt() error { return f.group.Terminate() }
+func (f *foreigner) kill()            { f.group.Kill() }
+
+// exec starts a program that is not ours. What it prints goes to NAME.out and NAME.log in the folder.
+func (n *crew) exec(name string, words []string, events chan<- event) (process, error) {
+	out, err := os.Create(filepath.Join(n.dir, name+".out"))
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close() // the server has it too
+	errs, err := os.Create(filepath.Join(n.dir, name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	defer errs.Close()
+	f := &foreigner{child: child{cmd: exec.Command(words[0], words[1:]...)}}
+	f.cmd.Stdout, f.cmd.Stderr = out, errs
+	if f.group, err = n.StartGroup(f.cmd); errors.Is(err, nursery.ErrClosed) {
+		err = ErrInterrupted
+	}
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		f.group.Wait()
+		words := lastLines(errs.Name())
+		if len(words) == 0 { // some complain on stdout
+			words = lastLines(out.Name())
+		}
+		s := f.cmd.ProcessState
+		events <- event{name: name, ended: true, exit: s.String(), code: s.ExitCode(), words: words}
+	}()
+	return f, nil
+}
+
+// tailBytes is how much of the end of a file lastLines looks at.
+const tailBytes = 4 << 10
+
+// lastLines returns the last lines of a file, as far as they can be read.
+func lastLines(path string) []string {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > tailBytes {
+		f.Seek(-tailBytes, io.SeekEnd)
+	}
+	text, _ := io.ReadAll(io.LimitReader(f, tailBytes))
+	var tail nursery.Tail
+	for line := range bytes.Lines(text) {
+		tail.Add(bytes.TrimRight(line, "\r\n"))
+	}
+	return tail.Lines()
 }
 
 // files opens the files for what a piece prints. memlog's rows are in its log already.

@@ -2,7 +2,7 @@
 // serve, memlog, flood and msggen as processes of its own, leads them through the
 // phases of a run, and leaves a folder from which the verdict can be computed again.
 // The server may be one process, a parent with workers, or a topology of several nodes
-// on NATS (topology.go).
+// on NATS (topology.go); or one that is not our own (foreign.go).
 //
 // The pieces are processes, not goroutines, because a process is what is measured:
 // its memory is its own, its descriptors are counted apart, and what kills it kills
@@ -33,7 +33,7 @@ import (
 	"cometctl/report"
 )
 
-// Errors of Run that a caller may want to tell apart. With ErrNotEmpty and ErrTooFew
+// Errors of Run that a caller may want to tell apart, ErrRefused (foreign.go) among them. With ErrNotEmpty and ErrTooFew
 // nothing was started and nothing written; with ErrInterrupted the summary and the
 // folder hold what there was until then.
 var (
@@ -51,7 +51,15 @@ type Config struct {
 	Engine   string        // serve's --engine; empty is serve's own choice
 	Workers  int           // of serve and of flood; 0 and 1: none, one process each; or Auto
 	Topology Topology      // instead of Workers; the zero Topology is one server
+	Foreign  *Foreign      // instead of serve, Topology and Engine; nil is our own server. Workers are of flood alone then
 	Dir      string        // the folder to write; absent or empty
+
+	// Options of flood and of msggen that their command lines carry besides those that follow from the fields above.
+	FloodOptions, MsggenOptions []string
+
+	// Vet, if it is not nil, is asked before anything is started whether those command lines can work; what it says, Run
+	// returns with ErrRefused. The addresses of our own server are not known then: others stand for them.
+	Vet func(args []string) error
 
 	// TokenFile is the file of tokens that the nodes' admin listeners ask for, and Authorization is that field of a request with one of
 	// them. Both or neither.
@@ -64,7 +72,8 @@ type Config struct {
 	// written what it has. Nil never quits.
 	Quit <-chan struct{}
 
-	floods int // workers of flood, as preflight decides
+	floods int   // workers of flood, and
+	found  []int // the processes of a Foreign that runs already, as preflight decides
 
 	// Progress is called from Run's goroutine about once a second and at the beginning
 	// of each phase. It may be nil, and must return soon.
@@ -98,7 +107,7 @@ type Progress struct {
 // not be written, as on a full disk, the summary stands on what is in memory, and the
 // error names the first file that is not whole. A summary without a verdict is none.
 func Run(ctx context.Context, cfg Config) (report.Summary, error) {
-	cfg, err := preflight(cfg)
+	cfg, err := preflight(ctx, cfg)
 	if err != nil {
 		return report.Summary{}, err
 	}

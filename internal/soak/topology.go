@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -87,9 +88,24 @@ func frontArgs(cfg Config, name string, servers []string, own int) []string {
 	return append(args, tokenArgs("--admin-token-file", cfg)...)
 }
 
-// up starts the server: one process, or a topology's nodes in an order in which each
+// up starts the server, if it is one that must be, and returns the processes whose memory is its own.
+func (c *conductor) up(ctx context.Context) ([]int, error) {
+	if c.cfg.Foreign != nil {
+		return c.upForeign(ctx)
+	}
+	if err := c.upNodes(ctx); err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, p := range c.nodes {
+		pids = append(pids, cmp.Or(p.ready.PID, p.pid()))
+	}
+	return pids, nil
+}
+
+// upNodes starts our own server: one process, or a topology's nodes in an order in which each
 // finds those that it must know.
-func (c *conductor) up(ctx context.Context) error {
+func (c *conductor) upNodes(ctx context.Context) error {
 	t := c.cfg.Topology
 	if t == (Topology{}) {
 		_, err := c.node(ctx, serve, serveArgs(c.cfg))

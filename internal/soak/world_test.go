@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -30,6 +31,7 @@ type world struct {
 	open     int64                    // connections that flood gets open
 	arrive   func(sent int64) int64   // messages that have arrived of those sent
 	waiting  atomic.Int64             // ids that the nodes say NATS is still to hear of; one less at each question
+	unready  int                      // questions that a foreign server answers in the negative before it is ready; -1: all
 	mute     string                   // admin address of a node that answers no question,
 	muteAt   time.Duration            // from then on
 	progress []Progress               // what Progress was told
@@ -82,6 +84,25 @@ func (w *world) start(name string, args []string, events chan<- event) (process,
 	w.living.Add(1)
 	go a.live()
 	return a, nil
+}
+
+// exec starts a foreign server.
+func (w *world) exec(name string, words []string, events chan<- event) (process, error) {
+	a := &actor{name: name, w: w, events: events, interrupted: make(chan struct{}), killed: make(chan struct{})}
+	w.started = append(w.started, name)
+	w.args[name] = words
+	w.living.Add(1)
+	go a.live()
+	return a, nil
+}
+
+// probe tells whether the foreign server is ready.
+func (w *world) probe(context.Context) error {
+	if w.unready == 0 {
+		return nil
+	}
+	w.unready--
+	return errors.New("connection refused")
 }
 
 // ready is the ready line of a node. All addresses of one have one port, which tells
@@ -168,7 +189,7 @@ func (w *world) run(ctx context.Context) (*conductor, error) {
 		w.dir = folder(w.t.TempDir())
 	}
 	c := newConductor(w.cfg, w, w.dir)
-	c.ledger = w.stats
+	c.ledger, c.probe = w.stats, w.probe
 	err := c.run(ctx)
 	synctest.Wait()
 	if n := w.living.Load(); n > 0 {
