@@ -96,7 +96,7 @@ func (r *rig) polled(t *testing.T, c int) (paths []string) {
 // Each poll goes on from where the last answer ended, on the same connection, however the answers are cut.
 func TestPolls(t *testing.T) {
 	line := func(seq uint64) string {
-		return string(wire.AppendLine(nil, []byte("12"), seq, wire.AppendStamp(nil, testRun, []byte("12"), seq, testStart)))
+		return string(wire.AppendLine(nil, []byte("12"), seq, wire.AppendStamp(nil, testRun, []byte("12"), seq, testStart, 0)))
 	}
 	chunked := func(s string) string {
 		return "Transfer-Encoding: chunked\r\n\r\n" + string(wire.AppendChunk(nil, []byte(s))) + wire.LastChunk
@@ -173,7 +173,7 @@ func TestPollsOfNetHTTP(t *testing.T) {
 		switch at {
 		case "":
 			w.Header().Set("Last-Event-ID", "1")
-			w.Write(wire.AppendStamp(nil, testRun, []byte("12"), 1, testStart))
+			w.Write(wire.AppendStamp(nil, testRun, []byte("12"), 1, testStart, 0))
 		case "1":
 			w.Header().Set("Last-Event-ID", "2")
 			w.WriteHeader(http.StatusNoContent)
@@ -181,7 +181,7 @@ func TestPollsOfNetHTTP(t *testing.T) {
 			w.Header().Set("Last-Event-ID", "3")
 			w.Write(bytes.Repeat([]byte("x"), 10_000)) // chunked
 			w.(http.Flusher).Flush()
-			w.Write(wire.AppendStamp(nil, testRun, []byte("12"), 2, testStart))
+			w.Write(wire.AppendStamp(nil, testRun, []byte("12"), 2, testStart, 0))
 		default:
 			w.Header().Set("Connection", "close")
 		}

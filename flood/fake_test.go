@@ -113,7 +113,7 @@ var testRun = wire.NewRunTag(time.Unix(0, testStart).Add(time.Second), 7)
 
 // message is one chunk as the server sends it, due at the given time.
 func message(run wire.RunTag, id string, seq uint64, due int64) string {
-	text := "Recvd msg #1: 'Fake message Num = 42 " + string(wire.AppendStamp(nil, run, []byte(id), seq, due)) + "'<br/>"
+	text := "Recvd msg #1: 'Fake message Num = 42 " + string(wire.AppendStamp(nil, run, []byte(id), seq, due, 0)) + "'<br/>"
 	return string(wire.AppendChunk(nil, []byte(text)))
 }
 

@@ -7,7 +7,8 @@
 //   - Flood (flood.go) is a run: preflight, ramp, hold, drain, result.
 //   - lane (lane.go) is the share of a run in one loop of netloop: it dials, hands bytes on and counts.
 //   - stream (stream.go) reads one response: bytes in, events out.
-//   - stamps (stamps.go) finds the stamps in bodies; tracker (window.go) finds what is missing, repeated or late.
+//   - stamps (stamps.go) finds the stamps in bodies; tracker (tracker.go) finds what is missing, repeated or reordered, by a window (window.go)
+//     for each sequence, and whose it is (runs.go).
 //   - Redial (redial.go) says when a target is dialed again; parking (again.go) keeps those that wait; places (place.go) is where their
 //     event streams go on.
 //   - Targets (target.go, url.go) are the URLs; origins (origin.go) the source addresses.

@@ -61,6 +61,7 @@ type plan struct {
 	redial   Redial        // when a connection that failed or ended is dialed again
 	seed     uint64        // of what is drawn: how long who waits
 	byDue    time.Duration // step of tally.due; 0: it is not counted
+	runs     Runs          // whose messages count
 	clock    func() int64  // ns since the epoch; never goes back
 	allowed  atomic.Int64  // targets below this index may be dialed
 	again    chan struct{} // a lane asks for a fill in another turn; holds one
@@ -71,6 +72,7 @@ func newLane(p *plan, index int) *lane {
 	a := &lane{plan: p, next: index, tally: NewTally(p.byDue), keys: newKeys(), parking: newParking(p.redial, p.seed, index)}
 	a.heads.frames.protocols = p.targets.protocols
 	a.heads.places.wanted, a.heads.places.resume = p.redial.Respect || p.redial.Resume, p.redial.Resume
+	a.tracker.wanted = p.runs
 	return a
 }
 
@@ -273,10 +275,7 @@ func (a *lane) body(r *record, data []byte, now int64) {
 			return
 		}
 		data = data[n:]
-		a.tally.latency.Record(time.Duration(now - s.Due))
-		if a.tracker.note(&r.first, r.since, s) && a.tally.due != nil {
-			a.tally.due.Add(s.Due)
-		}
+		a.message(r, s, now)
 	}
 }
 
@@ -333,8 +332,7 @@ func (a *lane) stop(l netloop.Loop) {
 
 // snapshot adds what the lane has counted so far to t. What it counted by due time since t's owner last asked goes over to t.
 func (a *lane) snapshot(t *Tally) {
-	a.tally.messages, a.tally.duplicated = a.tracker.messages, a.tracker.duplicated
-	a.tally.reordered, a.tally.missing = a.tracker.reordered, a.tracker.missing
+	a.tally.runSums, a.tally.runs = a.tracker.runSums, a.tracker.runs
 	t.Add(a.tally)
 	if t.due != nil {
 		a.tally.due = timing.NewBuckets(a.plan.byDue)

@@ -16,6 +16,9 @@ type Result struct {
 	Missing     uint64              `json:"missing"`               // messages whose successors came, but not they
 	Duplicated  uint64              `json:"duplicated"`            // stamps that came again
 	Reordered   uint64              `json:"reordered"`             // messages that came after one of their successors
+	Corrupt     uint64              `json:"corrupt"`               // stamps that were spoilt on their way; nobody knows whose they were, so they are missing as well
+	Late        uint64              `json:"late"`                  // of Messages, those that came after the hold, while Config.Drain lasted
+	Runs        []Run               `json:"runs,omitempty"`        // who sent the messages, by the tags of their runs
 	Reconnects  int                 `json:"reconnects"`            // connections that opened after an earlier one of their target had failed or ended
 	Resumed     int                 `json:"tls_resumed,omitempty"` // handshakes of TLS that went on with an earlier session: of reconnects only
 	OpenPerS    float64             `json:"open_per_s"`            // connections opened a second, from the first dial to the last head
@@ -23,6 +26,8 @@ type Result struct {
 	TLS         *timing.Percentiles `json:"tls_ms,omitempty"`      // from connected to the end of the TLS handshake; nil where there was none
 	TTFB        *timing.Percentiles `json:"ttfb_ms"`               // from when the request leaves, connected and behind the handshake, to the first byte
 	Latency     *timing.Percentiles `json:"latency_ms"`            // from due, as the stamp says, to received
+	Lag         *timing.Percentiles `json:"lag_ms"`                // from due to written, as the stamp says
+	Service     *timing.Percentiles `json:"service_ms"`            // from written to received: Latency without Lag
 	ByDue       *timing.Buckets     `json:"by_due,omitempty"`      // Messages by the time at which they were due; nil without Config.ByDue
 }
 
@@ -40,10 +45,13 @@ type Progress struct {
 	Missing     uint64              `json:"missing"` // so far: one that is only on its way behind its successor is none later
 	Duplicated  uint64              `json:"duplicated"`
 	Reordered   uint64              `json:"reordered"`
+	Corrupt     uint64              `json:"corrupt"`
 	Reconnects  int                 `json:"reconnects"`
 	Bytes       uint64              `json:"bytes"`
 	Phase       Phase               `json:"phase"`
 	Latency     *timing.Percentiles `json:"latency_ms"`
+	Lag         *timing.Percentiles `json:"lag_ms"`
+	Service     *timing.Percentiles `json:"service_ms"`
 }
 
 // Phase is where a run stands.

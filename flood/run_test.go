@@ -111,7 +111,7 @@ func TestRun(t *testing.T) {
 			defer cancel()
 			run := wire.NewRunTag(time.Now().Add(time.Minute), 1)
 			stamp := func(seq uint64) string {
-				return string(wire.AppendStamp(nil, run, []byte("1"), seq, time.Now().UnixNano()))
+				return string(wire.AppendStamp(nil, run, []byte("1"), seq, time.Now().UnixNano(), 0))
 			}
 			var phases []Phase
 			cfg := Config{Engine: engine, Loops: 2, InFlight: 16}

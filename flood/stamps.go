@@ -1,6 +1,8 @@
 package flood
 
 import (
+	"time"
+
 	"cometctl/internal/slab"
 	"cometctl/internal/wire"
 )
@@ -21,7 +23,8 @@ type tail struct {
 var _ [255 - wire.MaxStamp]struct{} // tail.n counts to MaxStamp
 
 // next returns the first stamp that ends in b, the next bytes of a body whose tail is kept in *held, and how many bytes
-// of b it consumed. Without a stamp it consumes all of b. The stamp's id is good until the next call.
+// of b it consumed. Without a stamp it consumes all of b. The stamp's id is good until the next call. Of a corrupt one only its first byte is
+// consumed, which may lie in the tail.
 func (s *stamps) next(held *slab.Slot, b []byte) (st wire.Stamp, n int, ok bool) {
 	if *held != 0 {
 		t := s.tails.At(*held)
@@ -33,9 +36,13 @@ func (s *stamps) next(held *slab.Slot, b []byte) (st wire.Stamp, n int, ok bool)
 			t.n = uint8(copy(t.b[:], j[n:]))
 			return st, len(b), false
 		}
+		if n < kept { // a corrupt one, and what follows its first byte
+			t.n = uint8(copy(t.b[:], j[n:kept]))
+			return st, 0, true
+		}
 		s.tails.Free(*held)
 		*held = 0
-		if n = max(n-kept, 0); ok {
+		if n -= kept; ok {
 			return st, n, true
 		}
 	}
@@ -50,6 +57,27 @@ func (s *stamps) next(held *slab.Slot, b []byte) (st wire.Stamp, n int, ok bool)
 		t.n = uint8(copy(t.b[:], rest))
 	}
 	return st, len(b), false
+}
+
+// message counts what a stamp on the connection of r says that came at the time now.
+func (a *lane) message(r *record, s wire.Stamp, now int64) {
+	if s.Corrupt {
+		a.tally.corrupt++
+		return
+	}
+	mine, fresh := a.tracker.note(&r.first, r.since, s)
+	if !mine {
+		return
+	}
+	took := time.Duration(now - s.Due)
+	a.tally.latency.Record(took)
+	if s.Lag != wire.NoLag {
+		a.tally.lag.Record(s.Lag)
+		a.tally.service.Record(took - s.Lag)
+	}
+	if fresh && a.tally.due != nil {
+		a.tally.due.Add(s.Due)
+	}
 }
 
 // forget gives back the tail of a connection that has ended.

@@ -108,7 +108,7 @@ func stampsIn(t *testing.T, s *stamps, pieces ...string) (found []string) {
 func TestStampsAtEverySplit(t *testing.T) {
 	run, s := testRun, new(stamps)
 	stamp := func(id string, seq uint64) string {
-		return string(wire.AppendStamp(nil, run, []byte(id), seq, testStart))
+		return string(wire.AppendStamp(nil, run, []byte(id), seq, testStart, 0))
 	}
 	long := strings.Repeat("x.~-", 32)
 	body := "a '" + stamp("1", 1) + "'<br/>~~~ not ~12.3~4 one ~" + stamp("a~b.c", 2) + stamp("1", 3) +

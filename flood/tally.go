@@ -10,24 +10,26 @@ import (
 // Tally is what a run has counted, or the sum of several runs: a Result before its percentiles, so that those of many processes
 // can be added up. It belongs to one goroutine. Make it with NewTally.
 type Tally struct {
-	failed, closed       map[cause]int
-	open                 int // now
-	tried, opened        int // first handshakes that are over; those of them that were successful
-	reconnects, resumed  int
-	chunks, bytes        uint64
-	messages, duplicated uint64
-	reordered            uint64
-	missing              int64
-	began, lastOpened    int64 // ns since the epoch: the first dial and the last head of a first connection; 0: none yet
-	connect, tls         timing.Histogram
-	ttfb, latency        timing.Histogram
-	due                  *timing.Buckets // nil: nobody asked
+	failed, closed      map[cause]int
+	open                int // now
+	tried, opened       int // first handshakes that are over; those of them that were successful
+	reconnects, resumed int
+	chunks, bytes       uint64
+	runSums                        // of the messages that count
+	runs                []runCount // the same and what does not count, by run; sorted by tag in a sum
+	corrupt             uint64
+	began, lastOpened   int64 // ns since the epoch: the first dial and the last head of a first connection; 0: none yet
+	connect, tls        timing.Histogram
+	ttfb, latency       timing.Histogram
+	lag, service        timing.Histogram // the two parts of latency
+	due                 *timing.Buckets  // nil: nobody asked
 }
 
 // NewTally returns an empty Tally, which counts messages by their due time if byDue is more than zero.
 func NewTally(byDue time.Duration) *Tally {
 	t := &Tally{failed: map[cause]int{}, closed: map[cause]int{},
-		connect: timing.New(), tls: timing.New(), ttfb: timing.New(), latency: timing.New()}
+		connect: timing.New(), tls: timing.New(), ttfb: timing.New(), latency: timing.New(),
+		lag: timing.New(), service: timing.New()}
 	if byDue > 0 {
 		t.due = timing.NewBuckets(byDue)
 	}
@@ -41,7 +43,8 @@ func (t *Tally) Reset() {
 	for _, h := range t.histograms() {
 		h.Reset()
 	}
-	*t = Tally{failed: t.failed, closed: t.closed, connect: t.connect, tls: t.tls, ttfb: t.ttfb, latency: t.latency}
+	*t = Tally{failed: t.failed, closed: t.closed, runs: t.runs[:0], connect: t.connect, tls: t.tls, ttfb: t.ttfb, latency: t.latency,
+		lag: t.lag, service: t.service}
 }
 
 // Add adds what o has counted.
@@ -69,10 +72,9 @@ func (t *Tally) addCounts(o *Tally) {
 	t.resumed += o.resumed
 	t.chunks += o.chunks
 	t.bytes += o.bytes
-	t.messages += o.messages
-	t.duplicated += o.duplicated
-	t.reordered += o.reordered
-	t.missing += o.missing
+	t.runSums.add(o.runSums)
+	t.addRuns(o.runs)
+	t.corrupt += o.corrupt
 	t.began = earlier(t.began, o.began)
 	t.lastOpened = max(t.lastOpened, o.lastOpened)
 }
@@ -83,6 +85,7 @@ func (t *Tally) Result(asked int) Result {
 		Asked: asked, Open: t.open,
 		Chunks: t.chunks, Messages: t.messages, Bytes: t.bytes,
 		Missing: uint64(max(t.missing, 0)), Duplicated: t.duplicated, Reordered: t.reordered, Reconnects: t.reconnects, ByDue: t.due,
+		Corrupt: t.corrupt, Late: t.late, Runs: t.resultRuns(), Lag: t.lag.Percentiles(), Service: t.service.Percentiles(),
 		Resumed: t.resumed, Connect: t.connect.Percentiles(), TLS: t.tls.Percentiles(), TTFB: t.ttfb.Percentiles(), Latency: t.latency.Percentiles(),
 	}
 	r.Failed, r.FailedBy = byWord(t.failed)
@@ -96,15 +99,15 @@ func (t *Tally) Result(asked int) Result {
 // Progress is how a run with so many targets, which has counted t, is getting on.
 func (t *Tally) Progress(asked int, phase Phase) Progress {
 	p := t.Counts(asked, phase)
-	p.Latency = t.latency.Percentiles()
+	p.Latency, p.Lag, p.Service = t.latency.Percentiles(), t.lag.Percentiles(), t.service.Percentiles()
 	return p
 }
 
-// Counts is Progress without its Latency, which costs more than all the rest.
+// Counts is Progress without its percentiles, which cost more than all the rest.
 func (t *Tally) Counts(asked int, phase Phase) Progress {
 	p := Progress{Asked: asked, Open: t.open, Phase: phase,
 		Chunks: t.chunks, Messages: t.messages, Missing: uint64(max(t.missing, 0)), Duplicated: t.duplicated, Reordered: t.reordered,
-		Reconnects: t.reconnects, Bytes: t.bytes}
+		Corrupt: t.corrupt, Reconnects: t.reconnects, Bytes: t.bytes}
 	p.Failed, _ = byWord(t.failed)
 	p.ClosedEarly, _ = byWord(t.closed)
 	return p

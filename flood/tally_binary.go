@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"cometctl/internal/timing"
+	"cometctl/internal/wire"
 )
 
 // ErrTally is returned by Tally.AddBinary for what AppendBinary has not written.
@@ -21,19 +22,60 @@ const (
 )
 
 // tallyVersion is the first byte of what AppendBinary writes.
-const tallyVersion = 2
+const tallyVersion = 3
 
-// numbers are the counts of t in the order in which they are written; setNumbers is its inverse. The last two are times.
-func (t *Tally) numbers() [13]int64 {
-	return [...]int64{int64(t.open), int64(t.tried), int64(t.opened), int64(t.reconnects), int64(t.chunks), int64(t.bytes),
-		int64(t.messages), int64(t.duplicated), int64(t.reordered), t.missing, int64(t.resumed), t.began, t.lastOpened}
+// numbers are the counts of t in the order in which they are written, each an *int, *uint64 or *int64.
+func (t *Tally) numbers() []any {
+	return []any{
+		&t.open,
+		&t.tried,
+		&t.opened,
+		&t.reconnects,
+		&t.resumed,
+		&t.chunks,
+		&t.bytes,
+		&t.messages,
+		&t.duplicated,
+		&t.reordered,
+		&t.late,
+		&t.missing,
+		&t.corrupt,
+		(*instant)(&t.began),
+		(*instant)(&t.lastOpened),
+	}
 }
 
-func (t *Tally) setNumbers(n [13]int64) {
-	t.open, t.tried, t.opened, t.reconnects = int(n[0]), int(n[1]), int(n[2]), int(n[3])
-	t.chunks, t.bytes, t.messages, t.duplicated = uint64(n[4]), uint64(n[5]), uint64(n[6]), uint64(n[7])
-	t.reordered, t.missing, t.began, t.lastOpened = uint64(n[8]), n[9], n[11], n[12]
-	t.resumed = int(n[10])
+// instant is a number that is a time, and may be greater than a count.
+type instant int64
+
+// number reads one of numbers.
+func number(n any) int64 {
+	switch n := n.(type) {
+	case *int:
+		return int64(*n)
+	case *uint64:
+		return int64(*n)
+	case *instant:
+		return int64(*n)
+	}
+	return *n.(*int64)
+}
+
+// setNumber sets one of numbers, and tells whether it can be v.
+func setNumber(n any, v int64) bool {
+	switch n := n.(type) {
+	case *int:
+		*n = int(v)
+		return v >= 0 && v <= maxNumber
+	case *uint64:
+		*n = uint64(v)
+		return v >= 0 && v <= maxNumber
+	case *instant:
+		*n = instant(v)
+		return v >= 0
+	}
+	*n.(*int64) = v
+	return v >= -maxNumber && v <= maxNumber
 }
 
 // AppendBinary appends what t has counted, but not Due, which grows with the length of a run: some hundred bytes, and two or
@@ -41,7 +83,7 @@ func (t *Tally) setNumbers(n [13]int64) {
 func (t *Tally) AppendBinary(dst []byte) []byte {
 	dst = append(dst, tallyVersion)
 	for _, n := range t.numbers() {
-		dst = binary.AppendVarint(dst, n)
+		dst = binary.AppendVarint(dst, number(n))
 	}
 	for _, by := range []map[cause]int{t.failed, t.closed} {
 		dst = binary.AppendUvarint(dst, uint64(len(by)))
@@ -50,14 +92,15 @@ func (t *Tally) AppendBinary(dst []byte) []byte {
 			dst = binary.AppendUvarint(dst, uint64(by[c]))
 		}
 	}
+	dst = appendRuns(dst, t.runs)
 	for _, h := range t.histograms() {
 		dst = h.AppendBinary(dst)
 	}
 	return dst
 }
 
-func (t *Tally) histograms() [4]timing.Histogram {
-	return [...]timing.Histogram{t.connect, t.tls, t.ttfb, t.latency}
+func (t *Tally) histograms() [6]timing.Histogram {
+	return [...]timing.Histogram{t.connect, t.tls, t.ttfb, t.latency, t.lag, t.service}
 }
 
 // AddBinary adds what AppendBinary has written, as Add would have: counts are summed, histograms merged by their buckets. Where b
@@ -91,28 +134,20 @@ func (t *Tally) counts(b []byte) (rest []byte, ok bool) {
 		return b, false
 	}
 	b = b[1:]
-	numbers := t.numbers()
-	for i := range numbers {
-		v, n := binary.Varint(b)
-		if b = b[max(n, 0):]; n <= 0 {
+	for _, n := range t.numbers() {
+		v, size := binary.Varint(b)
+		if b = b[max(size, 0):]; size <= 0 || !setNumber(n, v) {
 			return b, false
 		}
-		most := int64(maxNumber)
-		if i >= 11 {
-			most = math.MaxInt64
-		}
-		if v > most || v < 0 && i != 9 || v < -most {
-			return b, false
-		}
-		numbers[i] = v
 	}
-	t.setNumbers(numbers)
 	for _, by := range []map[cause]int{t.failed, t.closed} {
 		if b, ok = causesFrom(b, by); !ok {
 			return b, false
 		}
 	}
-	return b, true
+	runs, b, ok := runsFrom(b)
+	t.addRuns(runs)
+	return b, ok
 }
 
 // causesFrom reads causes and their counts.
@@ -137,4 +172,46 @@ func cutUvarint(b []byte, most int) (v int, rest []byte, ok bool) {
 		return 0, b, false
 	}
 	return int(u), b[n:], true
+}
+
+// appendRuns appends what was counted of each run.
+func appendRuns(dst []byte, runs []runCount) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(runs)))
+	for _, r := range runs {
+		mine := uint64(0)
+		if r.mine {
+			mine = 1
+		}
+		for _, n := range [...]uint64{uint64(r.first), mine, r.messages, r.duplicated, r.reordered, r.late, uint64(max(r.missing, 0))} {
+			dst = binary.AppendUvarint(dst, n)
+		}
+	}
+	return dst
+}
+
+// runsFrom reads them.
+func runsFrom(b []byte) (runs []runCount, rest []byte, ok bool) {
+	count, b, ok := cutUvarint(b, maxRuns+2)
+	for ; ok && count > 0; count-- {
+		var n [7]int
+		for i := range n {
+			most := maxNumber
+			switch i {
+			case 0:
+				most = math.MaxInt64
+			case 1:
+				most = 1
+			}
+			if n[i], b, ok = cutUvarint(b, most); !ok {
+				return nil, b, false
+			}
+		}
+		r := runCount{first: wire.RunTag(n[0]).First(), mine: n[1] == 1, runSums: runSums{messages: uint64(n[2]), duplicated: uint64(n[3]),
+			reordered: uint64(n[4]), late: uint64(n[5]), missing: int64(n[6])}}
+		if len(runs) > 0 && runs[len(runs)-1].order(r) >= 0 {
+			return nil, b, false
+		}
+		runs = append(runs, r)
+	}
+	return runs, b, ok && named(runs) <= maxRuns
 }

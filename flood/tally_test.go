@@ -19,11 +19,15 @@ func some(k int) *Tally {
 	t.open, t.tried, t.opened, t.reconnects, t.resumed = 10*k, 20*k, 15*k, k, 2*k
 	t.chunks, t.bytes, t.messages, t.duplicated, t.reordered = 1<<40, 1<<50, 77, 3, uint64(k)
 	t.missing, t.began, t.lastOpened = int64(2-k), testStart+int64(k)*1000, testStart+int64(k)*1e9
+	t.corrupt, t.late = 5, 6
+	t.runs = []runCount{{first: testRun.First() + wire.RunTag(k)*10000, mine: true, runSums: t.runSums}, {first: testRun.First() + 50000, runSums: runSums{messages: 9, missing: 8, duplicated: 7, reordered: 6, late: 5}}}
 	t.failed[causeRefused], t.failed["status 503"], t.closed[causeEOF] = k, 2, 5*k
 	for i := range 1000 {
 		t.connect.Record(time.Duration(k*i) * time.Microsecond)
 		t.tls.Record(time.Duration(2*k*i) * time.Microsecond)
 		t.latency.Record(time.Duration(k*i*i) * time.Microsecond)
+		t.lag.Record(time.Duration(k*i) * time.Millisecond)
+		t.service.Record(time.Duration(i) * time.Millisecond)
 	}
 	return t
 }
@@ -44,7 +48,7 @@ func TestTallyBinary(t *testing.T) {
 		t.Errorf("from %d to %d", plain.began, plain.lastOpened)
 	}
 	for i, n := range some(1).numbers() {
-		if n == 0 {
+		if number(n) == 0 {
 			t.Errorf("number %d is 0: it could be forgotten unseen", i)
 		}
 	}
@@ -111,7 +115,7 @@ func TestRunTallyDue(t *testing.T) {
 		_ = sum.Merge(t.Due())
 		if p == Hold && seq < 20 {
 			seq++
-			c.stream("/1") <- string(wire.AppendStamp(nil, run, []byte("1"), seq, testStart+int64(seq)*1e9))
+			c.stream("/1") <- string(wire.AppendStamp(nil, run, []byte("1"), seq, testStart+int64(seq)*1e9, 0))
 		}
 		if t.Progress(1, p).Messages == 20 {
 			cancel()

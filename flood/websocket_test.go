@@ -57,7 +57,7 @@ func unfinished(op wire.Opcode, payload string) string {
 }
 
 func stampText(seq uint64) string {
-	return string(wire.AppendStamp(nil, testRun, []byte("1"), seq, testStart))
+	return string(wire.AppendStamp(nil, testRun, []byte("1"), seq, testStart, 0))
 }
 
 // wantNothingKept fails where something is left of connections that have ended, or are idle.

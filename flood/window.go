@@ -5,7 +5,6 @@ import (
 	"math/bits"
 
 	"cometctl/internal/slab"
-	"cometctl/internal/wire"
 )
 
 // window follows the numbers of one sequence: the messages of one run for one id, as one connection receives them. It
@@ -13,18 +12,24 @@ import (
 // from a repeated one exactly, unless it comes more than 64 numbers late while older ones are missing as well. Such a
 // message is taken for one of those.
 //
-// A window holds no pointer. The zero window is free.
+// A window holds no pointer and takes 24 bytes. The zero window is free. What few windows need is not in it: while numbers are missing
+// that are older than those 64, how many stands in a slot of its own, see tracker.older.
 type window struct {
-	run   wire.RunTag
-	seen  uint64    // bit i: number top-i has come
-	id    uint32    // hash of the id
-	low   uint32    // the numbers from low on are expected
-	top   uint32    // the highest number that has come
-	holes uint32    // numbers from low to top that have not come
-	next  slab.Slot // the connection's next window
+	seen uint64    // bit i: number top-i has come
+	top  uint32    // the highest number that has come
+	id   uint32    // hash of the id
+	next slab.Slot // the connection's next window
+	run  uint16    // which of the tracker's sources; 0: the window is free
+	span uint16    // the numbers from top-span+1 on are expected, see far
 }
 
-const reach = 64 // numbers that seen covers
+const (
+	reach = 64 // numbers that seen covers
+
+	// far is a span that is no longer counted: with a number below its beginning, a sequence that was under way when the connection opened
+	// would have to be more than 65,000 numbers late for that to be mistaken for one that has come.
+	far = math.MaxUint16
+)
 
 // order says how a number came.
 type order uint8
@@ -38,117 +43,51 @@ const (
 // begin makes w follow a sequence whose first received number is n. Where the connection was open before the run began,
 // everything from 1 on is expected; otherwise what was sent before n was never meant for this connection.
 func (w *window) begin(n uint32, fromOne bool) {
-	w.low, w.top = n, n-1
+	w.top, w.span = n-1, 0
 	if fromOne {
-		w.low, w.top = 1, 0
+		w.top = 0
 	}
 }
 
-// note takes number n, which is not 0, and returns how it came and by how much the count of missing numbers changes.
-func (w *window) note(n uint32) (order, int64) {
+// note takes number n, which is not 0, where so many older numbers are missing than seen covers. It returns how n came, and by how much
+// the counts of missing numbers change: of all, and of the older ones among them.
+func (w *window) note(n uint32, older int64) (how order, missing, past int64) {
+	before := w.holes()
 	if n > w.top {
 		ahead := n - w.top
-		if w.seen = w.seen<<ahead | 1; ahead >= reach {
-			w.seen = 1
-		}
+		w.seen = w.seen<<ahead | 1
 		w.top = n
-		w.holes += ahead - 1
-		return inOrder, int64(ahead - 1)
+		w.span = uint16(min(uint64(w.span)+uint64(ahead), far))
+		missing = int64(ahead - 1)
+		return inOrder, missing, before + missing - w.holes()
 	}
-	if back := w.top - n; back < reach {
+	back := w.top - n
+	below := w.span < far && back >= uint32(w.span) // sent before the number that we began with, and overtaken by it
+	switch {
+	case back < reach:
 		if w.seen>>back&1 == 1 {
-			return repeated, 0
+			return repeated, 0, 0
 		}
 		w.seen |= 1 << back
-	} else if n >= w.low && w.holes == w.holesInReach() {
-		return repeated, 0
+	case !below && older == 0:
+		return repeated, 0, 0
 	}
-	if n < w.low { // sent before the number that we began with, and overtaken by it
-		more := w.low - 1 - n
-		w.low = n
-		w.holes += more
-		return late, int64(more)
+	switch {
+	case below:
+		missing = int64(back - uint32(w.span))
+		w.span = uint16(min(back+1, far))
+		return late, missing, before + missing - w.holes()
+	case back < reach:
+		return late, -1, 0
 	}
-	w.holes--
-	return late, -1
+	return late, -1, -1
 }
 
-// holesInReach counts the missing numbers among those that seen covers.
-func (w *window) holesInReach() uint32 {
-	span := min(uint64(w.top)-uint64(w.low)+1, reach)
-	return uint32(span) - uint32(bits.OnesCount64(w.seen&(math.MaxUint64>>(reach-span))))
-}
+// old tells whether n is older than what seen covers.
+func (w *window) old(n uint32) bool { return n < w.top && w.top-n >= reach }
 
-// tracker counts what the windows of one loop's connections find. A connection keeps its first window in its own record;
-// the windows of further runs, ids and workers hang behind it in the tracker's slab.
-type tracker struct {
-	more       slab.Slab[window]
-	messages   uint64 // distinct stamps
-	duplicated uint64
-	reordered  uint64
-	missing    int64
-}
-
-// note takes the stamp s, received on the connection whose first window is w and whose target has been open since the given
-// time (ns since the epoch). It reports whether the message is a new one.
-func (t *tracker) note(w *window, since int64, s wire.Stamp) bool {
-	if s.Seq == 0 || s.Seq > math.MaxUint32 {
-		t.messages++ // no sequence that msggen would write; it is a message all the same
-		return true
-	}
-	n := uint32(s.Seq)
-	how, gaps := t.find(w, since, n, s).note(n)
-	t.missing += gaps
-	switch how {
-	case repeated:
-		t.duplicated++
-		return false
-	case late:
-		t.reordered++
-	}
-	t.messages++
-	return true
-}
-
-// find returns the window of the sequence of s, a new one where n is its first number.
-func (t *tracker) find(first *window, since int64, n uint32, s wire.Stamp) *window {
-	id := hash(s.ID)
-	if first.run == s.Run && first.id == id && first.top != 0 {
-		return first
-	}
-	w := first
-	if first.top != 0 {
-		for slot := first.next; slot != 0; slot = w.next {
-			if w = t.more.At(slot); w.run == s.Run && w.id == id {
-				return w
-			}
-		}
-		slot := t.more.Alloc()
-		w = t.more.At(slot)
-		w.next, first.next = first.next, slot
-	}
-	w.run, w.id = s.Run, id
-	// A run tag holds whole milliseconds: the run began in the one that follows.
-	w.begin(n, since <= s.Run.Start().UnixNano())
-	return w
-}
-
-// forget gives back the windows of a connection that has ended. What they counted stays counted.
-func (t *tracker) forget(first *window) {
-	for slot := first.next; slot != 0; {
-		next := t.more.At(slot).next
-		t.more.Free(slot)
-		slot = next
-	}
-	*first = window{}
-}
-
-// hash is FNV-1a, 32 bits. Two ids on one connection that share their hash, one in four thousand million pairs, would be
-// followed as one.
-func hash(id []byte) uint32 {
-	h := uint32(2166136261)
-	for _, c := range id {
-		h = (h ^ uint32(c)) * 16777619
-	}
-	return h
+// holes counts the missing numbers among those that seen covers.
+func (w *window) holes() int64 {
+	span := min(uint64(w.span), reach)
+	return int64(span) - int64(bits.OnesCount64(w.seen&(math.MaxUint64>>(reach-span))))
 }

@@ -84,6 +84,7 @@ type message struct {
 	run  wire.RunTag
 	seq  uint64
 	due  time.Time
+	lag  time.Duration
 	at   time.Time // when it was read
 	addr string    // the connection
 }
@@ -94,10 +95,10 @@ func parseMessage(line []byte) (message, error) {
 		return message{}, fmt.Errorf("line %q has no tab", line)
 	}
 	s, n, ok := wire.NextStamp(text)
-	if !ok || n != len(text) || string(s.ID) != string(id) {
+	if !ok || n != len(text) || string(s.ID) != string(id) || s.Lag == wire.NoLag {
 		return message{}, fmt.Errorf("line %q has no good stamp at its end", line)
 	}
-	m := message{id: string(id), text: string(text), run: s.Run, seq: s.Seq, due: time.Unix(0, s.Due), at: time.Now()}
+	m := message{id: string(id), text: string(text), run: s.Run, seq: s.Seq, due: time.Unix(0, s.Due), lag: s.Lag, at: time.Now()}
 	number, ok := bytes.CutPrefix(text, []byte("Fake message Num = "))
 	number, _, _ = bytes.Cut(number, []byte(" "))
 	var err error

@@ -16,9 +16,10 @@ import (
 type Lines struct{ all [][]byte }
 
 // ParseLines takes a file of lines: any UTF-8, an empty line too, without the end of each (LF, or CR LF). It keeps text. A line that holds a
-// stamp is refused, as its message would count for another one; so is one that is longer than a message may be. Errors name the line.
+// stamp, or what would be taken for a spoilt one, is refused, as its message would count for another one; so is one that is longer than a message may be. Errors name the line.
 func ParseLines(text []byte) (*Lines, error) {
 	l := &Lines{}
+	var said []byte // the line as a message has it in front of its stamp
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		number := len(l.all) + 1
@@ -28,7 +29,10 @@ func ParseLines(text []byte) (*Lines, error) {
 		if most := MaxSize - 1 - wire.MaxStamp; len(line) > most {
 			return nil, fmt.Errorf("line %d has %d bytes: there is room for %d in front of a stamp", number, len(line), most)
 		}
-		if s, _, ok := wire.NextStamp(line); ok {
+		said = append(append(said[:0], line...), ' ')
+		if s, _, ok := wire.NextStamp(said); ok && s.Corrupt {
+			return nil, fmt.Errorf("line %d holds the beginning of a stamp, or a spoilt one: its message would count as corrupt", number)
+		} else if ok {
 			return nil, fmt.Errorf("line %d holds the stamp of another message (id %s, number %d); each message has its own and no other", number, s.ID, s.Seq)
 		}
 		l.all = append(l.all, line)

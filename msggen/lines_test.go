@@ -26,6 +26,7 @@ func TestParseLines(t *testing.T) {
 		"one\n\xed\xa0\x80":        "line 2 is no UTF-8: its byte 1",
 		strings.Repeat("x", 1<<20): "line 1 has 1048576 bytes",
 		"a\nb ~17000000001230007.x.1.1700000000500000000~": "line 2 holds the stamp of another message (id x, number 1)",
+		"~17000000001230007.x.1":                           "line 1 holds the beginning of a stamp",
 	} {
 		if l, err := ParseLines([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseLines(%.30q) = %v, %v, want an error with %q", text, l, err, want)
@@ -46,7 +47,7 @@ func FuzzLines(f *testing.F) {
 		c := newComposer(3, &Config{IDs: 10, Lines: l})
 		c.tag = wire.NewRunTag(testStart, 3)
 		for n := range uint64(min(l.Len(), 50)) {
-			line := c.appendLine(nil, n+1, 1_700_000_000_500_000_000)
+			line := c.appendLine(nil, n+1, 1_700_000_000_500_000_000, 0)
 			if bytes.IndexByte(line, '\n') != len(line)-1 {
 				t.Fatalf("torn: %q", line)
 			}
@@ -106,7 +107,7 @@ func TestSizesAreUniform(t *testing.T) {
 	const n = 50_000
 	counts := make([]int, 50)
 	for i := range uint64(n) {
-		line, other := sized.appendLine(nil, i+1, 1), plain.appendLine(nil, i+1, 1)
+		line, other := sized.appendLine(nil, i+1, 1<<32, 0), plain.appendLine(nil, i+1, 1<<32, 0)
 		id, msg, _ := bytes.Cut(line, []byte("\t"))
 		if want, _, _ := bytes.Cut(other, []byte("\t")); !bytes.Equal(id, want) {
 			t.Fatalf("message %d goes to %s, without sizes to %s", i, id, want)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"cometctl/internal/wire"
 )
@@ -44,21 +45,21 @@ func stream(seed, worker uint64, kind byte) *rand.Rand {
 	return rand.New(rand.NewChaCha8(key))
 }
 
-// appendLine appends message number num, due at due (ns since the epoch), to an id: `id<TAB>message\n`.
-func (c *composer) appendLine(dst []byte, num uint64, due int64) []byte {
+// appendLine appends message number num, due at due (ns since the epoch) and written so long after it, to an id: `id<TAB>message\n`.
+func (c *composer) appendLine(dst []byte, num uint64, due int64, lag time.Duration) []byte {
 	id := c.choose.draw(num - 1)
 	c.id = appendID(c.id[:0], id+1)
 	dst = append(dst, c.id...)
 	dst = append(dst, '\t')
-	dst = c.appendMessage(dst, c.id, num, c.seqs.next(id), due)
+	dst = c.appendMessage(dst, c.id, num, c.seqs.next(id), due, lag)
 	return append(dst, '\n')
 }
 
 func appendID(dst []byte, id uint64) []byte { return strconv.AppendUint(dst, id, 10) }
 
-// appendMessage appends `Fake message Num = 42 ~RUN.ID.SEQ.DUE~`, or a line of a file in front of its stamp. Padding stands in
+// appendMessage appends `Fake message Num = 42 ~RUN.ID.SEQ.DUE.LAG.SUM~`, or a line of a file in front of its stamp. Padding stands in
 // front of the stamp: who has seen the stamp has seen the whole message.
-func (c *composer) appendMessage(dst, id []byte, num, seq uint64, due int64) []byte {
+func (c *composer) appendMessage(dst, id []byte, num, seq uint64, due int64, lag time.Duration) []byte {
 	begin := len(dst)
 	if c.lines != nil {
 		dst = append(dst, c.lines.of(num-1)...)
@@ -68,13 +69,13 @@ func (c *composer) appendMessage(dst, id []byte, num, seq uint64, due int64) []b
 	}
 	dst = append(dst, ' ')
 	if c.size == 0 {
-		return wire.AppendStamp(dst, c.tag, id, seq, due)
+		return wire.AppendStamp(dst, c.tag, id, seq, due, lag)
 	}
 	size := c.size
 	if c.sizes != nil {
 		size += c.sizes.IntN(c.sizeTo - c.size + 1)
 	}
-	c.stamp = wire.AppendStamp(c.stamp[:0], c.tag, id, seq, due)
+	c.stamp = wire.AppendStamp(c.stamp[:0], c.tag, id, seq, due, lag)
 	for pad := size - (len(dst) - begin) - len(c.stamp); pad > 0; {
 		n := min(pad, len(padding))
 		dst = append(dst, padding[:n]...)

@@ -21,8 +21,8 @@ func testComposer(start time.Time, worker int, seed uint64, ids, size int) compo
 
 func TestLine(t *testing.T) {
 	c := testComposer(testStart, 7, 1, 1, 0)
-	line := string(c.appendLine(nil, 42, 1_700_000_000_500_000_000))
-	if want := "1\tFake message Num = 42 ~17000000001230007.1.1.1700000000500000000~\n"; line != want {
+	line := string(c.appendLine(nil, 42, 1_700_000_000_500_000_000, 1234567*time.Nanosecond))
+	if want := "1\tFake message Num = 42 ~17000000001230007.1.1.1700000000500000000.1234.1049375349~\n"; line != want {
 		t.Errorf("line %q, want %q", line, want)
 	}
 }
@@ -38,7 +38,7 @@ func TestSize(t *testing.T) {
 		}
 		c := testComposer(time.Now(), 9999, 1, cfg.IDs, size)
 		for num := uint64(1); num <= 1000; num += 111 {
-			line := c.appendLine(nil, num, time.Now().UnixNano())
+			line := c.appendLine(nil, num, time.Now().UnixNano(), []time.Duration{0, time.Second, 2 * time.Hour}[num%3])
 			m, err := parseMessage(bytes.TrimSuffix(line, []byte("\n")))
 			if err != nil || len(m.text) != size || m.num != num {
 				t.Fatalf("size %d: message of %d bytes: %.200q, %v", size, len(m.text), line, err)
@@ -56,7 +56,7 @@ func TestWorkersHaveTheirOwnIDs(t *testing.T) {
 		c := testComposer(testStart, worker, seed, 1000, 0)
 		var b []byte
 		for n := range uint64(50) {
-			b = c.appendLine(b[:len(b):len(b)], n, 1)
+			b = c.appendLine(b[:len(b):len(b)], n, 1<<32, 0)
 		}
 		var ids []string
 		for line := range bytes.Lines(b) {
@@ -77,7 +77,7 @@ func TestIDsAreUniform(t *testing.T) {
 	const ids, each = 100, 1000
 	c := testComposer(testStart, 0, 1, ids, 0)
 	for range ids * each {
-		c.appendLine(nil, 1, 1)
+		c.appendLine(nil, 1, 1<<32, 0)
 	}
 	// The counts are binomial with a standard deviation of 31.5; their chi-square has 99 degrees of freedom.
 	chi := 0.0
@@ -106,8 +106,8 @@ func TestComposeAllocatesNothing(t *testing.T) {
 	for _, size := range []int{0, 200} {
 		c := testComposer(testStart, 0, 1, 1000, size)
 		buf := make([]byte, 0, 4096)
-		c.appendLine(buf, 1, 1)
-		if n := testing.AllocsPerRun(100, func() { c.appendLine(buf, math.MaxInt64, math.MaxInt64) }); n != 0 {
+		c.appendLine(buf, 1, 1<<32, 0)
+		if n := testing.AllocsPerRun(100, func() { c.appendLine(buf, math.MaxInt64, math.MaxInt64, math.MaxInt64) }); n != 0 {
 			t.Errorf("size %d: %v allocations a message", size, n)
 		}
 	}
@@ -119,7 +119,7 @@ func BenchmarkCompose(b *testing.B) {
 	n := uint64(0)
 	for b.Loop() {
 		n++
-		c.appendLine(buf, n, 1_700_000_000_500_000_000)
+		c.appendLine(buf, n, 1_700_000_000_500_000_000, 57*time.Microsecond)
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "msgs/s")
 }

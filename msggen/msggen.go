@@ -219,5 +219,6 @@ func (c *Config) minSize() int {
 		last = 1e15 - 1 // thirty years at a million a second
 	}
 	longest := composer{tag: wire.NewRunTag(time.UnixMilli(1e13-1), 0)}
-	return len(longest.appendMessage(nil, appendID(nil, uint64(max(c.IDs, 1))), last, last, math.MaxInt64))
+	short := longest.appendMessage(nil, appendID(nil, uint64(max(c.IDs, 1))), last, last, math.MaxInt64, wire.NoLag)
+	return len(short) + len(".9999999999.4294967295") // a lag of 2.7 hours; what is later still is longer
 }

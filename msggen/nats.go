@@ -55,8 +55,10 @@ type natsPublisher struct {
 	denied  atomic.Uint64 // messages that NATS did not let us publish; it confirms them all the same
 	news    chan struct{} // holds a token after a confirmation or a new connection
 
-	made    bool // the next message is made: subject and text are it
+	made    bool // the next message has its id, number and due time; text says besides how late it is, anew with each attempt
 	subject string
+	seq     uint64
+	dueAt   time.Duration
 	text    []byte
 
 	acks    acks
@@ -255,23 +257,24 @@ func (p *natsPublisher) send() bool {
 	return true
 }
 
-// make makes the next message if it is due, unless it is made already.
+// make makes the next message if it is due.
 func (p *natsPublisher) make(now time.Duration) bool {
-	if p.made || p.next >= p.share {
-		return p.made
-	}
-	n, due := p.event(p.next), p.begun
-	if !p.run.unlimited {
-		if due = p.due(p.next); due > now {
+	c, n := &p.compose, p.event(p.next)
+	if !p.made {
+		if p.next >= p.share {
 			return false
 		}
+		p.dueAt = p.begun
+		if !p.run.unlimited {
+			if p.dueAt = p.due(p.next); p.dueAt > now {
+				return false
+			}
+		}
+		id := c.choose.draw(n)
+		c.id = appendID(c.id[:0], id+1)
+		p.subject, p.seq, p.made = subject.Of(c.id), c.seqs.next(id), true
 	}
-	c := &p.compose
-	id := c.choose.draw(n)
-	c.id = appendID(c.id[:0], id+1)
-	p.subject = subject.Of(c.id)
-	p.text = c.appendMessage(p.text[:0], c.id, n+1, c.seqs.next(id), p.run.epoch+int64(due))
-	p.made = true
+	p.text = c.appendMessage(p.text[:0], c.id, n+1, p.seq, p.run.epoch+int64(p.dueAt), now-p.dueAt)
 	return true
 }
 

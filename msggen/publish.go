@@ -111,7 +111,7 @@ func (p *publisher) make() {
 		}
 		c := &p.compose
 		c.id = appendID(c.id[:0], p.id+1)
-		p.text = c.appendMessage(p.text[:0], c.id, n+1, c.seqs.next(p.id), p.run.epoch+int64(due))
+		p.text = c.appendMessage(p.text[:0], c.id, n+1, c.seqs.next(p.id), p.run.epoch+int64(due), now-due)
 		p.sheet.take(c.id, p.text)
 		before := len(q.buf)
 		q.buf = p.run.template.append(q.buf, &p.sheet)

@@ -173,7 +173,7 @@ func TestTemplateOnly(t *testing.T) {
 func TestMessageIsPlain(t *testing.T) {
 	c := newComposer(0, &Config{Seed: 1, IDs: 10, Size: 300})
 	c.tag = wire.NewRunTag(time.UnixMilli(1_700_000_000_000), 9999)
-	msg := c.appendMessage(nil, []byte("7"), 1<<60, 1<<40, 1<<62)
+	msg := c.appendMessage(nil, []byte("7"), 1<<60, 1<<40, 1<<62, time.Second)
 	s := sheet{msg: msg}
 	var back string
 	if err := json.Unmarshal(appendSegments(nil, []segment{{place: placeJSON}}, &s), &back); err != nil || back != string(msg) {

@@ -94,7 +94,7 @@ func (w *worker) fill(now time.Duration) {
 				return
 			}
 		}
-		w.lines = w.compose.appendLine(w.lines, n+1, w.run.epoch+int64(due))
+		w.lines = w.compose.appendLine(w.lines, n+1, w.run.epoch+int64(due), now-due)
 		w.next++
 		w.pending++
 	}

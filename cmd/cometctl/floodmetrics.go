@@ -49,6 +49,10 @@ func floodMetrics() metrics[floodEnd, floodNow] {
 	)
 	m := percentiles("", "latency, from when a message was due to when it was received",
 		func(r end) *timing.Percentiles { return r.Latency }, func(p now) *timing.Percentiles { return p.Latency })
+	m = append(m, percentiles("lag_", "the part of the latency before a message was written: the generator's",
+		func(r end) *timing.Percentiles { return r.Lag }, func(p now) *timing.Percentiles { return p.Lag })...)
+	m = append(m, percentiles("service_", "the part of the latency from when a message was written: the server's",
+		func(r end) *timing.Percentiles { return r.Service }, func(p now) *timing.Percentiles { return p.Service })...)
 	m = append(m, percentiles[end, now]("connect_", "time from dialing to connected", func(r end) *timing.Percentiles { return r.Connect }, nil)...)
 	m = append(m, percentiles[end, now]("tls_", "time from connected to the end of the TLS handshake", func(r end) *timing.Percentiles { return r.TLS }, nil)...)
 	m = append(m, percentiles[end, now]("ttfb_", "time from connected to the first byte", func(r end) *timing.Percentiles { return r.TTFB }, nil)...)
@@ -65,6 +69,9 @@ func floodMetrics() metrics[floodEnd, floodNow] {
 			func(r flood.Result) uint64 { return r.Duplicated }, func(p flood.Progress) uint64 { return p.Duplicated }),
 		stamped("reordered", "messages that came after one of their successors",
 			func(r flood.Result) uint64 { return r.Reordered }, func(p flood.Progress) uint64 { return p.Reordered }),
+		metric[end, now]{promise.Metric{Name: "corrupt", Of: "sent", Help: "messages whose stamp was spoilt on their way; they are missing as well"},
+			func(r end) (float64, bool) { return float64(r.Corrupt), r.Messages+r.Missing+r.Corrupt > 0 },
+			func(p now) (float64, bool) { return float64(p.Corrupt), p.Messages+p.Missing+p.Corrupt > 0 }},
 		stamped("received", "messages, each counted once",
 			func(r flood.Result) uint64 { return r.Messages }, func(p flood.Progress) uint64 { return p.Messages }),
 		metric[end, now]{promise.Metric{Name: "sent", Help: "messages of which the client knows, received or missing"},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -119,17 +120,20 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 	if r.Messages > 0 {
 		fmt.Fprintf(t, "missing\t%d\nduplicated\t%d\nreordered\t%d\n", r.Missing, r.Duplicated, r.Reordered)
 	}
+	if r.Corrupt > 0 {
+		fmt.Fprintf(t, "corrupt\t%d\n", r.Corrupt)
+	}
 	fmt.Fprintf(t, "\n\tp50\tp90\tp99\tp99.9\tmax\n")
 	for _, row := range []struct {
 		name string
 		p    *timing.Percentiles
-	}{{"connect, ms", r.Connect}, {"tls, ms", r.TLS}, {"first byte, ms", r.TTFB}, {"latency, ms", r.Latency}} {
+	}{{"connect, ms", r.Connect}, {"tls, ms", r.TLS}, {"first byte, ms", r.TTFB}, {"latency, ms", r.Latency}, {"  send lag", r.Lag}, {"  service", r.Service}} {
 		if row.p == nil && row.name == "tls, ms" {
 			continue
 		}
 		if p := row.p; p != nil {
 			fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", row.name, p.P50, p.P90, p.P99, p.P999, p.Max)
-		} else {
+		} else if !strings.HasPrefix(row.name, " ") {
 			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\n", row.name)
 		}
 	}

@@ -102,7 +102,7 @@ func eventful(t testing.TB, start chan struct{}) *httptest.Server {
 		}
 		for i, seq := range []uint64{1, 2, 4, 3, 3, 7, 8}[:3+n%5] {
 			due := run.Start().UnixNano() + int64(i)*1e8
-			fmt.Fprintf(w, "%s\n", wire.AppendStamp(nil, run, []byte(path.Base(r.URL.Path)), seq, due))
+			fmt.Fprintf(w, "%s\n", wire.AppendStamp(nil, run, []byte(path.Base(r.URL.Path)), seq, due, 0))
 			w.(http.Flusher).Flush()
 		}
 		<-r.Context().Done()

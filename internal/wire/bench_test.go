@@ -3,12 +3,13 @@ package wire
 import (
 	"bytes"
 	"testing"
+	"time"
 )
 
 const (
 	benchRequest  = "GET /test/1234 HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUser-Agent: cometctl\r\nAccept: */*\r\n\r\n"
 	benchResponse = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
-	benchStamp    = "~17000000000000003.1234.42.1700000000123456789~"
+	benchStamp    = "~17000000000000003.1234.42.1700000000123456789.57.2988119792~"
 	benchMessage  = "Fake message Num = 42 " + benchStamp
 	benchChunk    = "Recvd msg #12: '" + benchMessage + "'<br/>"
 )
@@ -100,7 +101,7 @@ func BenchmarkAppendStamp(b *testing.B) {
 	id, dst := []byte("1234"), make([]byte, 0, MaxStamp)
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = AppendStamp(dst[:0], aRun, id, 42, aDue)
+		dst = AppendStamp(dst[:0], aRun, id, 42, aDue, 57*time.Microsecond)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The oracle of heads is net/http: what we accept it accepts, and means the same. We refuse much that it lets through
@@ -247,13 +248,13 @@ func FuzzChunk(f *testing.F) {
 // Whatever the text and however it is cut, the stamps are those of the definition; a stamp put behind a space is found.
 func FuzzStamp(f *testing.F) {
 	for _, c := range stampTexts {
-		f.Add(c.text, "1", uint64(1), uint64(1), int64(1), uint16(5))
+		f.Add(c.text, "1", uint64(1), uint64(1), int64(1<<32), int64(5000), uint16(5))
 	}
 	for _, id := range goodIDs {
-		f.Add(" ", id, uint64(aRun), uint64(7), aDue, uint16(20))
+		f.Add(" ", id, uint64(aRun), uint64(7), aDue, int64(-1), uint16(20))
 	}
-	f.Fuzz(func(t *testing.T, text, id string, run, seq uint64, due int64, cut uint16) {
-		text += " " + string(AppendStamp(nil, RunTag(run), []byte(id), seq, due)) + " "
+	f.Fuzz(func(t *testing.T, text, id string, run, seq uint64, due, lag int64, cut uint16) {
+		text += " " + string(AppendStamp(nil, RunTag(run), []byte(id), seq, due, time.Duration(lag))) + " "
 		want := fmt.Sprint(slowStamps(text))
 		cut = min(cut, uint16(min(len(text), 1<<16-1)))
 		for _, pieces := range [][][]byte{{[]byte(text)}, {[]byte(text[:cut]), []byte(text[cut:])}} {

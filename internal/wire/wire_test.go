@@ -102,7 +102,7 @@ func TestNoAllocation(t *testing.T) {
 		"AppendUnescaped":    func() { _, err := AppendUnescaped(buf, q.Path); ok = err == nil },
 		"AppendHTMLEscaped":  func() { ok = len(AppendHTMLEscaped(buf, message)) > 0 },
 		"AppendChunk":        func() { ok = len(AppendChunk(buf, message)) > 0 },
-		"AppendStamp":        func() { ok = len(AppendStamp(buf, 1, message[:4], 1, 1)) > 0 },
+		"AppendStamp":        func() { ok = len(AppendStamp(buf, 1, message[:4], 1, 1<<32, 1)) > 0 },
 		"NextStamp":          func() { _, _, ok = NextStamp(message) },
 	} {
 		if ok = ParseRequest(request, lim, &q) == nil && ParseResponse(response, lim, &p) == nil; !ok {
