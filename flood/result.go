@@ -1,6 +1,9 @@
 package flood
 
-import "cometctl/internal/timing"
+import (
+	"cometctl/internal/strain"
+	"cometctl/internal/timing"
+)
 
 // Result is what a run has found. Its JSON keys are an interface: other programs read them.
 type Result struct {
@@ -29,6 +32,10 @@ type Result struct {
 	Lag         *timing.Percentiles `json:"lag_ms"`                // from due to written, as the stamp says
 	Service     *timing.Percentiles `json:"service_ms"`            // from written to received: Latency without Lag
 	ByDue       *timing.Buckets     `json:"by_due,omitempty"`      // Messages by the time at which they were due; nil without Config.ByDue
+	OpenAsked   float64             `json:"open_asked_per_s"`      // what OpenPerS was to be; 0: as fast as it went
+	Hold        float64             `json:"hold_s"`                // seconds from when every connection was open or had failed to the end
+	HoldAsked   float64             `json:"hold_asked_s"`          // what Hold was to be; 0: until somebody ends it
+	Client      strain.Client       `json:"client"`                // what the flood itself took, and whether it was the limit
 }
 
 // Held reports whether the run did what was asked: a connection to every target was open at the end.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cometctl/internal/netloop"
+	"cometctl/internal/strain"
 	"cometctl/internal/timing"
 )
 
@@ -19,6 +20,8 @@ type run struct {
 	wake   *time.Timer     // one that has waited falls due again
 	sum    *Tally          // scratch: what the lanes have counted together
 	total  *timing.Buckets // by due time, of the whole run; nil: nobody asked
+	meter  *strain.Meter   // of ourselves
+	held   time.Time       // when the hold began; zero: it has not
 }
 
 // Run opens, holds and closes the connections, and returns what was found: after Hold, when ctx ends (both without an
@@ -39,6 +42,7 @@ func (f *Flood) Run(ctx context.Context) (Result, error) {
 	}
 	defer r.due.Stop()
 	defer r.wake.Stop()
+	r.meter = r.measure()
 	r.enter(Ramp)
 	err = r.wait(ctx)
 	return r.finish(), err
@@ -126,6 +130,10 @@ func (r *run) each(do func(*lane, netloop.Loop)) {
 
 func (r *run) enter(p Phase) {
 	r.phase = p
+	if p == Hold {
+		r.held = time.Now()
+		r.meter.Measure()
+	}
 	r.show()
 }
 
@@ -171,6 +179,7 @@ func (r *run) tell() {
 // finish takes the result and closes all connections.
 func (r *run) finish() Result {
 	r.phase = Drain
+	reading := r.meter.End()
 	r.add(true, func(a *lane, l netloop.Loop) {
 		a.snapshot(r.sum)
 		a.stop(l)
@@ -178,5 +187,7 @@ func (r *run) finish() Result {
 	r.tell()
 	result := r.sum.Result(r.cfg.Targets.Len())
 	result.ByDue = r.total
+	result.Weigh([]strain.Reading{reading}, r.cfg.Pace)
+	result.holding(r.cfg.Hold, r.held)
 	return result
 }

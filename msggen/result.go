@@ -9,6 +9,7 @@ import (
 
 	"cometctl/internal/broker"
 	"cometctl/internal/pace"
+	"cometctl/internal/strain"
 	"cometctl/internal/timing"
 	"cometctl/internal/wire"
 )
@@ -43,6 +44,7 @@ type Result struct {
 	Ledger *Ledger         `json:"ledger,omitempty"`
 	Steps  []Step          `json:"steps,omitempty"`  // what was asked for and what came of it, by the steps of Config.Steps
 	ByDue  *timing.Buckets `json:"by_due,omitempty"` // Sent by the time at which the messages were due; nil without Config.ByDue
+	Client strain.Client   `json:"client"`           // what the generator itself took, and whether it was the limit
 	Asked  Asked           `json:"asked"`
 	Run    RunInfo         `json:"run"`
 }

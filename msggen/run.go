@@ -15,6 +15,7 @@ import (
 
 	"cometctl/internal/broker"
 	"cometctl/internal/pace"
+	"cometctl/internal/strain"
 	"cometctl/internal/subject"
 	"cometctl/internal/timing"
 	"cometctl/internal/wire"
@@ -87,6 +88,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	r.start = time.Now()
 	r.epoch = r.start.UnixNano()
 
+	meter := strain.Start(r.loops())
 	var sending, watching sync.WaitGroup
 	done := make(chan struct{})
 	precise := len(workers) <= maxPrecise
@@ -113,12 +115,14 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	watching.Go(func() { stopped = r.watch(done) })
 	sending.Wait()
 	r.took = r.elapsed()
+	reading := meter.End()
 	close(done)
 	watching.Wait()
 	if r.origin != "" {
 		r.leaveNATS(workers)
 	}
 	res := r.result(workers, stopped)
+	res.Client = r.weigh(reading, res)
 	return res, r.incomplete(res, workers)
 }
 

@@ -54,6 +54,7 @@ type FloodResult struct {
 	Duplicated  int64               `json:"duplicated"`
 	Reordered   int64               `json:"reordered"`
 	LatencyMS   *timing.Percentiles `json:"latency_ms"` // from due to received; nil: no stamp arrived
+	Client      Client              `json:"client"`
 }
 
 // Ledger is the server's account of the messages it took. The sum over all its nodes, and over generators that publish on
@@ -97,6 +98,12 @@ func (l Ledger) Minus(m Ledger) Ledger {
 // means something in the account of all nodes only, at rest. Negative: more was received than was given away.
 func (l Ledger) Lost() int64 { return l.Forwarded - l.Received - l.Overrun }
 
+// Client is what a client says of itself: whether it was the limit of what it has measured.
+type Client struct {
+	Bottleneck []string `json:"bottleneck"` // full sentences
+	Doubtful   []string `json:"doubtful"`   // what they are about: connections, opening, messages, latency
+}
+
 // MsggenResult holds those keys of what `cometctl msggen --json` prints at its end that a summary is made of.
 type MsggenResult struct {
 	Sent     int64   `json:"sent"`
@@ -104,6 +111,7 @@ type MsggenResult struct {
 	Rate     float64 `json:"rate"`     // messages per second that were reached
 	Ledger   *Ledger `json:"ledger"`   // nil: the server keeps none
 
+	Client Client           `json:"client"`
 	Status map[string]int64 `json:"status,omitempty"` // a foreign server's answers by their status
 }
 

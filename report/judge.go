@@ -24,7 +24,8 @@ const rateReached = 0.99
 
 // Judge gives the verdict on a run and its reasons, the deciding ones first:
 //
-//  1. a run that was cut short is inconclusive, whatever else was seen;
+//  1. a run that was cut short is inconclusive, whatever else was seen, and so is one in which nothing broke and whose client was the limit of
+//     what the verdict rests on (limits.go);
 //  2. a run fails when something broke, a connection could not be opened or ended early, a message is missing,
 //     duplicated, dropped, gone or offline, lost, overrun or unpublished between nodes, or less than 99 % of the asked
 //     rate was reached;
@@ -36,17 +37,21 @@ func Judge(s Summary, c Course) (Verdict, []string) { return judge(s, Evidence{C
 
 // judge is Judge with the causes that e has and a Summary does not hold.
 func judge(s Summary, e Evidence) (Verdict, []string) {
-	broken := append(append([]string(nil), e.Failures...), findings(s, e)...)
+	found := findings(s, e)
+	own, doubtful := limits(e)
+	broken := slices.Concat(own, e.Failures, found)
 	absent := gaps(s)
 	switch {
 	case e.Interrupted != "":
-		return Inconclusive, append(append([]string{e.Interrupted}, broken...), absent...)
-	case len(broken) > 0:
+		return Inconclusive, slices.Concat([]string{e.Interrupted}, broken, absent)
+	case len(e.Failures) == 0 && inDoubt(doubtful, s.Rate.Asked, len(found) > 0):
+		return Inconclusive, append(broken, absent...)
+	case len(e.Failures)+len(found) > 0:
 		return Fail, append(broken, absent...)
 	case len(absent) > 0:
-		return Inconclusive, absent
+		return Inconclusive, append(own, absent...)
 	}
-	return Pass, praise(s)
+	return Pass, append(own, praise(s)...)
 }
 
 // findings lists what was measured and is not as asked.

@@ -105,8 +105,10 @@ METRIC OP VALUE; the metrics, shares in percent of sent or asked included:
 
 Exit codes: 0 every connection was opened and stayed open (with --reconnect: is open at
 the end), 1 one failed or ended early, 2 wrong usage (nothing was opened), 3 a condition of
---fail-if or --abort-on holds, 4 one could not be judged, as its metric was not measured, 130
-interrupted before the ramp or --hold was over.`,
+--fail-if or --abort-on holds, 4 one could not be judged, as its metric was not measured, or
+flood itself was the limit (its loops had no time left, no processor, no ports; SYNs were lost;
+the generator was later than the server), which the result then says first, 130 interrupted
+before the ramp or --hold was over.`,
 		Example: `  # the article: a file of URLs, 10 ms from one connection to the next, until Ctrl-C
   cometctl flood urls.txt --interval 10ms
 
@@ -215,7 +217,7 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	if printErr := printFlood(s.out, result, workers, judged, o.json); printErr != nil {
 		return printErr
 	}
-	return promiseError(judged, floodVerdict(ctx, result, err, o, show.promises))
+	return promiseError(judged, bottleneckError(result.Client, floodVerdict(ctx, result, err, o, show.promises)))
 }
 
 // floodPlan is what was asked for, checked before anything is opened: the flags' values and every URL.

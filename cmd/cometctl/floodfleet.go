@@ -172,7 +172,7 @@ func runJoin(ctx context.Context, s streams, o floodOptions) error {
 	if err != nil && !errors.Is(err, flood.ErrAllEnded) && ctx.Err() == nil {
 		return err
 	}
-	return floodVerdict(ctx, result, nil, o, show.promises)
+	return bottleneckError(result.Client, floodVerdict(ctx, result, nil, o, show.promises))
 }
 
 // joinLocal is a local worker: it is invited through stdin, whose end is the coordinator's, and prints no result.

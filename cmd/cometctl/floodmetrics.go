@@ -95,6 +95,8 @@ func floodMetrics() metrics[floodEnd, floodNow] {
 			func(r flood.Result) int { return r.Reconnects }, count(func(p now) int { return p.Reconnects })),
 		metric[end, now]{promise.Metric{Name: "asked", Help: "connections that were asked for"},
 			count(func(r end) int { return r.Asked }), count(func(p now) int { return p.Asked })},
+		metric[end, now]{Metric: promise.Metric{Name: "cpu", Help: "share of a processor that the busiest loop or worker of flood took, of 1"},
+			found: func(r end) (float64, bool) { return r.Client.CPU, r.Client.CPU > 0 }},
 		metric[end, now]{Metric: promise.Metric{Name: "open_rate", Unit: promise.PerSecond, Help: "connections opened a second, from the first dial to the last head"},
 			found: func(r end) (float64, bool) { return r.OpenPerS, r.OpenPerS > 0 }},
 	)

@@ -93,6 +93,14 @@ func (v *floodView) text(p flood.Progress) string {
 	return t
 }
 
+// beside is what was asked for, beside what became of it; 0 is nothing.
+func beside(asked float64, format string) string {
+	if asked == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (asked: "+format+")", asked)
+}
+
 // printFlood prints the result, the workers where there were several, and what became of the promises, if there were any.
 func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *promise.Report, asJSON bool) error {
 	if asJSON {
@@ -101,6 +109,9 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 			Workers  []fleet.Worker  `json:"workers,omitempty"`
 			Promises *promise.Report `json:"promises,omitempty"`
 		}{r, workers, judged})
+	}
+	if err := printBottleneck(w, r.Client); err != nil {
+		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if workers != nil {
@@ -113,7 +124,8 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 	if r.Reconnects > 0 {
 		fmt.Fprintf(t, "opened again\t%d\n", r.Reconnects)
 	}
-	fmt.Fprintf(t, "opened per second\t%.0f\n", r.OpenPerS)
+	fmt.Fprintf(t, "opened per second\t%.0f%s\n", r.OpenPerS, beside(r.OpenAsked, "%.4g"))
+	fmt.Fprintf(t, "held, s\t%.1f%s\n", r.Hold, beside(r.HoldAsked, "%.4g"))
 	fmt.Fprintf(t, "bytes\t%d\n", r.Bytes)
 	fmt.Fprintf(t, "chunks\t%d\n", r.Chunks)
 	fmt.Fprintf(t, "messages\t%d\n", r.Messages)

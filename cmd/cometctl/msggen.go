@@ -71,7 +71,8 @@ Accepted is then what NATS has confirmed; the nodes are asked at the end what th
 the messages, and what they did not see was in transit, or is lost.
 
 It runs until --count or --duration is over or Ctrl-C is pressed, waits up to 10 s for the
-last answers, and ends with exit code 1 if anything that was due was not accepted.
+last answers, and ends with exit code 1 if anything that was due was not accepted, and with 4
+if a rate was not kept since msggen itself had no processor time left.
 
 With --fail-if 'lag_p99>5ms' it ends with 3 if that is so at its end, and --abort-on 'bad>0' ends
 it as soon as that is so, looked at each second. One that is about accepted, bad, unconfirmed or
@@ -178,7 +179,7 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 	if excused(err, res, judge) {
 		err = nil
 	}
-	return promiseError(judged, err)
+	return promiseError(judged, bottleneckError(res.Client, err))
 }
 
 // watch makes the run show its progress, and end when a promise is broken.
@@ -270,6 +271,9 @@ func (o *msggenOptions) config() (msggen.Config, error) {
 
 // printMsggen prints the result for people.
 func printMsggen(w io.Writer, asked string, r msggen.Result) error {
+	if err := printBottleneck(w, r.Client); err != nil {
+		return err
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "sent      %d at %.1f/s (asked: %s), %d never sent\n", r.Sent, r.Rate, asked, r.Unsent)
 	fmt.Fprintf(&b, "accepted  %d, %d refused as bad, %d unconfirmed, %d reconnects\n",

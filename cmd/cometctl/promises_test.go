@@ -11,6 +11,7 @@ import (
 
 	"cometctl/flood"
 	"cometctl/internal/promise"
+	"cometctl/internal/strain"
 	"cometctl/internal/timing"
 	"cometctl/msggen"
 )
@@ -138,13 +139,13 @@ func TestFloodMetrics(t *testing.T) {
 	}
 	p := &timing.Percentiles{P50: 1, P90: 2, P99: 3, P999: 4, Max: 5, Mean: 1.5}
 	all := floodEnd{Result: flood.Result{Asked: 10, Open: 7, Failed: 2, ClosedEarly: 1, Messages: 90, Missing: 10, Duplicated: 3, Reordered: 4, Corrupt: 2, Reconnects: 6,
-		OpenPerS: 8, Connect: p, TLS: p, TTFB: p, Latency: p, Lag: p, Service: p}, rate: rateMeter{perS: 9, measured: true}}
+		OpenPerS: 8, Client: strain.Client{CPU: 0.42}, Connect: p, TLS: p, TTFB: p, Latency: p, Lag: p, Service: p}, rate: rateMeter{perS: 9, measured: true}}
 	got := values(m.known(false), m.of(all))
 	if len(got) != len(m) {
 		t.Errorf("of %d metrics %d were measured: %v", len(m), len(got), got)
 	}
 	for name, want := range map[string]string{"p999": "4", "connect_p50": "1", "ttfb_mean": "1.5", "missing": "10", "sent": "100", "received": "90", "duplicated": "3",
-		"reordered": "4", "corrupt": "2", "lag_p99": "3", "service_p50": "1", "reconnects": "6", "open_rate": "8", "rate": "9", "closed_early": "1"} {
+		"reordered": "4", "corrupt": "2", "lag_p99": "3", "service_p50": "1", "reconnects": "6", "open_rate": "8", "cpu": "0.42", "rate": "9", "closed_early": "1"} {
 		if got[name] != want {
 			t.Errorf("%s is %s, want %s", name, got[name], want)
 		}

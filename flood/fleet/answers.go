@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"cometctl/flood"
+	"cometctl/internal/strain"
 )
 
 // answer answers a worker's request. What is none of ours gets no answer, or the error of it.
@@ -101,6 +102,10 @@ func (c *coordinator) heed(b beat) orders {
 	if b.Due != nil && c.due != nil && b.Due.Seq > m.seq {
 		m.seq = b.Due.Seq
 		b.Due.addTo(c.due)
+	}
+	if b.Strain != nil {
+		b.Strain.Name, b.Strain.Host = m.name(), m.hello.Host
+		m.reading = b.Strain
 	}
 	switch {
 	case b.State == over && b.Error != "" && !c.begun:
@@ -202,6 +207,12 @@ func (c *coordinator) dismiss() {
 // enter begins a phase.
 func (c *coordinator) enter(p flood.Phase) {
 	c.phase = p
+	switch {
+	case p == flood.Hold:
+		c.holding = time.Now()
+	case p == flood.Drain && c.held == 0 && !c.holding.IsZero():
+		c.held = time.Since(c.holding)
+	}
 	c.show()
 }
 
@@ -227,5 +238,13 @@ func (c *coordinator) result() Result {
 	asked, rows := c.add()
 	r := Result{c.sum.Result(asked), rows}
 	r.ByDue = c.due
+	var readings []strain.Reading
+	for _, m := range c.members {
+		if m.reading != nil {
+			readings = append(readings, *m.reading)
+		}
+	}
+	r.Weigh(readings, c.cfg.Flood.Pace)
+	r.HoldAsked, r.Hold = c.cfg.Flood.Hold.Seconds(), c.held.Seconds()
 	return r
 }

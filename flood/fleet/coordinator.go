@@ -50,6 +50,8 @@ type coordinator struct {
 	failure error     // why nothing was opened
 	hold    <-chan time.Time
 	late    <-chan time.Time // who has not stopped by then will not
+	holding time.Time        // since then everything was tried; zero: not yet
+	held    time.Duration    // from then until all were told to stop, or had ended
 
 	sum, scratch *flood.Tally
 	due          *timing.Buckets // nil: nobody asked
@@ -364,6 +366,9 @@ func (c *coordinator) fail(err error) {
 func (c *coordinator) stop() {
 	if c.stage == stopping {
 		return
+	}
+	if !c.holding.IsZero() {
+		c.held = time.Since(c.holding)
 	}
 	patience := stopPatience
 	if !c.begun { // nothing is to be closed

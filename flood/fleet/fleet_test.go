@@ -21,6 +21,7 @@ import (
 	"cometctl/flood"
 	"cometctl/internal/broker"
 	"cometctl/internal/broker/brokertest"
+	"cometctl/internal/strain"
 	"cometctl/internal/wire"
 )
 
@@ -169,6 +170,12 @@ func TestFleetIsOneFlood(t *testing.T) {
 		if r.Connect == nil || r.TTFB == nil || r.Latency == nil || r.OpenPerS <= 0 {
 			t.Errorf("%+v lacks its timings", r)
 		}
+	}
+	if len(all.Client.Readings) == 0 || all.Client.RSS <= one.Client.RSS || one.Hold <= 0 || all.Hold <= 0 {
+		t.Errorf("the fleet took %+v, one flood %+v; want the memory of all its processes", all.Client, one.Client)
+	}
+	for _, r := range []*flood.Result{&one, &all} {
+		r.Client, r.Hold = strain.Client{}, 0
 	}
 	one.Connect, one.TTFB, one.Latency, one.OpenPerS = nil, nil, nil, 0
 	all.Connect, all.TTFB, all.Latency, all.OpenPerS = nil, nil, nil, 0

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cometctl/flood"
+	"cometctl/internal/strain"
 )
 
 // member is what the coordinator knows of one worker.
@@ -25,6 +26,8 @@ type member struct {
 	tally []byte // its last
 	seq   uint64 // of the last piece by due time
 	row   Worker
+
+	reading *strain.Reading // of its process; nil: it has not ended, or not in order
 }
 
 // name is what people call it.

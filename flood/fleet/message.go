@@ -12,6 +12,7 @@ import (
 
 	"cometctl/flood"
 	"cometctl/internal/pace"
+	"cometctl/internal/strain"
 	"cometctl/internal/timing"
 )
 
@@ -186,6 +187,8 @@ type beat struct {
 	Due    *due        `json:"due,omitempty"`   // what came by due time since
 	More   bool        `json:"more,omitempty"`  // there is more by due time, which comes with the next beat
 	Error  string      `json:"error,omitempty"` // why it cannot go on; it ends
+
+	Strain *strain.Reading `json:"strain,omitempty"` // with over: of the worker's process
 }
 
 // due is what was counted by due time, in pieces that are sent one after the other. A piece is repeated until it was answered,
@@ -240,6 +243,9 @@ func parseBeat(b []byte) (beat, error) {
 		return m, errMessage
 	}
 	m.Error = printable(m.Error)
+	if m.Strain != nil {
+		m.Strain.Name, m.Strain.Host = "", "" // the coordinator knows both
+	}
 	return m, nil
 }
 

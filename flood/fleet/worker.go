@@ -235,6 +235,9 @@ func (w *worker) beat() (o orders, answered bool, err error) {
 	if w.state == over && w.err != nil && !errors.Is(w.err, flood.ErrAllEnded) {
 		b.Error = w.err.Error()[:min(len(w.err.Error()), maxText)]
 	}
+	if w.state == over && len(w.result.Client.Readings) > 0 {
+		b.Strain = &w.result.Client.Readings[0]
+	}
 	w.said = time.Now()
 	answer, err := w.request(context.Background(), beatSubject(w.run), b)
 	if err != nil {

@@ -238,8 +238,9 @@ func (c *conductor) handle(e event) error {
 
 // Exit codes of the pieces that mean something here; they are cometctl's own.
 const (
-	exitFailed      = 1   // it did its work, and what it found is not as asked
-	exitInterrupted = 130 // it was told to end before its work was done
+	exitFailed       = 1   // it did its work, and what it found is not as asked
+	exitInconclusive = 4   // it did its work, and was itself the limit: its result says so
+	exitInterrupted  = 130 // it was told to end before its work was done
 )
 
 // bury notes a piece's end. One that nobody asked for has failed the run if it is a
@@ -248,7 +249,8 @@ const (
 func (c *conductor) bury(p *piece, e event) error {
 	p.ended, p.words = true, e.words
 	p.record.Ended, p.record.Exit = time.Now().UnixNano(), e.exit
-	if e.code == 0 && (p.mayEnd || p.told) || e.code == exitInterrupted && p.told || p == c.server && p.told || c.quitting() {
+	worked := e.code == 0 || e.code == exitInconclusive && (p.is(flood) || p.is(msggen))
+	if worked && (p.mayEnd || p.told) || e.code == exitInterrupted && p.told || p == c.server && p.told || c.quitting() {
 		return nil
 	}
 	text := fmt.Sprintf("%s ended with %s", e.name, e.exit)

@@ -120,6 +120,21 @@ func TestPieceThatDies(t *testing.T) {
 	}
 }
 
+// An instrument that was itself the limit says so in its result, and has done its work all the same.
+func TestPieceThatWasTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.die[msggen] = death{5 * time.Second, exitInconclusive, []string{"the client was the limit"}}
+		c, err := w.run(t.Context())
+		if err != nil || c.course.Interrupted != "" || len(c.course.Failures) != 0 {
+			t.Errorf("%v, course %+v; want neither a failure nor an interruption", err, c.course)
+		}
+		if _, ok := w.at[phaseDrain]; !ok {
+			t.Error("the run did not go to its end")
+		}
+	})
+}
+
 // An instrument that notices the server's death before the conductor does must not
 // make a failure inconclusive.
 func TestServerDeathOutweighsItsConsequences(t *testing.T) {
