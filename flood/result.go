@@ -59,6 +59,21 @@ type Progress struct {
 	Latency     *timing.Percentiles `json:"latency_ms"`
 	Lag         *timing.Percentiles `json:"lag_ms"`
 	Service     *timing.Percentiles `json:"service_ms"`
+	Interval    *Interval           `json:"interval_us,omitempty"` // nil unless Since was called
+
+	all [3]timing.Histogram // the whole of Latency, Lag and Service; good until Watch returns
+}
+
+// Interval is what the distributions of a Progress have got since an earlier one, in microseconds.
+type Interval struct {
+	Latency timing.Counts `json:"latency"`
+	Lag     timing.Counts `json:"lag"`
+	Service timing.Counts `json:"service"`
+}
+
+// Since sets Interval to what has come since the last call with s. It must be called before Config.Watch returns.
+func (p *Progress) Since(s *[3]timing.Interval) {
+	p.Interval = &Interval{s[0].Next(p.all[0]), s[1].Next(p.all[1]), s[2].Next(p.all[2])}
 }
 
 // Phase is where a run stands.

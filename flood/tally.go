@@ -100,6 +100,7 @@ func (t *Tally) Result(asked int) Result {
 func (t *Tally) Progress(asked int, phase Phase) Progress {
 	p := t.Counts(asked, phase)
 	p.Latency, p.Lag, p.Service = t.latency.Percentiles(), t.lag.Percentiles(), t.service.Percentiles()
+	p.all = [...]timing.Histogram{t.latency, t.lag, t.service}
 	return p
 }
 

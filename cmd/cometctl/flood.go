@@ -35,6 +35,7 @@ type floodOptions struct {
 	as                     string
 	trust                  trustOptions
 	allowRemote, json      bool
+	intervals              bool
 	judge                  promiseOptions
 	seed                   uint64
 	fleet                  fleetOptions
@@ -172,6 +173,7 @@ func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of Stats; 0 is none (with --json: only those at the beginning of a phase)")
 	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one, and goroutine for https:// and wss://)")
 	f.IntVar(&o.loops, "loops", 1, "number of event loops, each a thread's work")
+	f.BoolVar(&o.intervals, "intervals", false, "with --json: each line of progress has interval_us, the latencies since the line before, as counts")
 	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
 	o.judge.add(f)
 	o.fleet.add(f)
@@ -282,6 +284,8 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 		return cfg, usageErrorf("--hold %v: give a time of zero (until Ctrl-C) or more", o.hold)
 	case o.connectTimeout <= 0:
 		return cfg, usageErrorf("--connect-timeout %v: give a time of more than zero, such as 10s", o.connectTimeout)
+	case o.intervals && !o.json:
+		return cfg, usageErrorf("--intervals is for the lines of progress that --json makes; give both")
 	case o.statsEvery < 0:
 		return cfg, usageErrorf("--stats-every %v: give a time of zero (no lines) or more", o.statsEvery)
 	case o.byDue < 0:

@@ -87,7 +87,9 @@ func (o *fleetOptions) asked(urls int) (local int, asked bool, err error) {
 // runFleet floods with several processes.
 func runFleet(ctx context.Context, o floodOptions, ask flood.Ask, cfg flood.Config, local int, show *floodView) (fleet.Result, error) {
 	fc := fleet.Config{Flood: cfg, Ask: ask, Workers: local, Machines: o.fleet.machines, Log: show.line.println,
-		Watch: func(p fleet.Progress) { show.show(p.Progress, p) }}
+		Watch: func(p fleet.Progress) {
+			show.show(p.Progress, func(q flood.Progress) any { p.Progress = q; return p })
+		}}
 	fc.Flood.Every = max(cfg.Every, 0)
 	if cfg.Engine != "" && !slices.Contains(netloop.Engines(), cfg.Engine) {
 		return fleet.Result{}, fmt.Errorf("%w: %q", netloop.ErrEngine, cfg.Engine)

@@ -23,6 +23,8 @@ type floodView struct {
 	phase      flood.Phase
 	began      time.Time // of the ramp
 	stats      time.Time // of the last Stats, or the last JSON
+	intervals  bool      // JSON has the latencies since the last
+	interval   [3]timing.Interval
 
 	promises *promises[floodEnd, floodNow]
 	stop     func() // ends the run, for a promise that is broken
@@ -30,7 +32,7 @@ type floodView struct {
 }
 
 func newFloodView(w io.Writer, o floodOptions) *floodView {
-	v := &floodView{line: newLive(w, 0, time.Now), every: o.statsEvery, statsEvery: o.statsEvery, began: time.Now()}
+	v := &floodView{line: newLive(w, 0, time.Now), every: o.statsEvery, statsEvery: o.statsEvery, intervals: o.intervals, began: time.Now()}
 	v.stats = v.began
 	if o.json {
 		v.json = json.NewEncoder(w)
@@ -41,10 +43,12 @@ func newFloodView(w io.Writer, o floodOptions) *floodView {
 }
 
 // watch shows the progress of one process.
-func (v *floodView) watch(p flood.Progress) { v.show(p, p) }
+func (v *floodView) watch(p flood.Progress) {
+	v.show(p, func(p flood.Progress) any { return p })
+}
 
-// show shows the progress p; all is what JSON shows of it.
-func (v *floodView) show(p flood.Progress, all any) {
+// show shows the progress p; all makes of it what JSON shows.
+func (v *floodView) show(p flood.Progress, all func(flood.Progress) any) {
 	began := p.Phase != v.phase
 	v.phase = p.Phase
 	v.rate.watch(p, time.Now())
@@ -56,7 +60,10 @@ func (v *floodView) show(p flood.Progress, all any) {
 	if v.json != nil {
 		if mine := v.promises.watched(v.every) == v.every; mine || began || due && v.statsEvery > 0 {
 			v.stats = time.Now()
-			_ = v.json.Encode(all) // nobody can be told that stderr is gone
+			if v.intervals {
+				p.Since(&v.interval)
+			}
+			_ = v.json.Encode(all(p)) // nobody can be told that stderr is gone
 		}
 		return
 	}
