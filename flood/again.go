@@ -14,7 +14,8 @@ type parked struct {
 	since  int64  // ns since the epoch: its first head; 0: it was never open
 	target uint32
 	kept   slab.Slot // where its stream or its polls go on, see stream; 0: from nowhere
-	waits  uint8     // how often it has waited since it was open
+	cut    uint32    // that lost its last open connection; 0: it has lost none
+	waits  uint8     // how often it has waited since it was open, and polls: had an answer
 }
 
 // parking keeps the targets of a lane that are to be dialed again. It holds memory only for those that wait, or whose
@@ -73,19 +74,35 @@ func (q *byDue) Pop() any {
 	return t
 }
 
-// park lets the target of r, whose connection has failed or ended, wait for its next one. past is where it has waited before, or 0. What is kept of
-// its stream goes over from r.
-func (a *lane) park(past slab.Slot, r *record) {
-	lost := r.stage == stageOpen
-	if past == 0 {
+// park lets the target of r, whose connection has failed or ended, wait for its next one. What is kept of its stream goes over from r.
+func (a *lane) park(r *record) {
+	now, past, lost := a.plan.clock(), r.past, r.stage == stageOpen
+	if lost || past == 0 {
+		waits := a.left(r)
 		past = a.parking.past.Alloc()
-		*a.parking.past.At(past) = parked{first: r.first, since: r.since, target: r.target}
+		*a.parking.past.At(past) = parked{first: r.first, since: r.since, target: r.target, waits: waits}
 	}
 	p := a.parking.past.At(past)
+	if lost {
+		p.cut = a.tally.cuts.lose(now)
+	}
 	asked := max(a.heads.places.said(), a.leave(p, r))
-	if a.parking.wait(past, a.plan.clock(), lost, asked) {
+	if a.parking.wait(past, now, lost && p.waits == 0, asked) {
 		signal(a.plan.again) // the run does not know of one so early
 	}
+}
+
+// left gives back what is known of a connection that was open again, and returns how often its target has waited since something came of it.
+func (a *lane) left(r *record) (waits uint8) {
+	if r.stage != stageOpen || r.past == 0 {
+		return 0
+	}
+	if r.stream.dialect == dialectPoll && !a.heads.marks.answered(r.stream.kept) {
+		waits = a.backs.slab.At(r.past).waits
+	}
+	a.backs.forget(r.past)
+	r.past = 0
+	return waits
 }
 
 // leave takes over what is kept of the stream of r for the next connection, where there will be a use for it, and returns how long its server
@@ -112,8 +129,12 @@ func (a *lane) streamOf(target int, past slab.Slot) stream {
 		return s
 	}
 	p := a.parking.past.At(past)
-	if s.kept, p.kept = p.kept, 0; s.kept != 0 && s.dialect == dialectStream {
+	switch s.kept, p.kept = p.kept, 0; {
+	case s.kept == 0:
+	case s.dialect == dialectStream:
 		s.dialect = dialectSSE // by its Content-Type, the last time
+	case s.dialect == dialectPoll:
+		a.heads.marks.slab.At(s.kept).answered = false
 	}
 	return s
 }
@@ -126,15 +147,22 @@ func (a *lane) from(r *record) mark {
 	return a.heads.marks.at(r.stream.kept)
 }
 
-// unpark gives a connection that has opened what its target has received before.
-func (a *lane) unpark(r *record) {
+// unpark gives a connection that has opened at the time now what its target has received before.
+func (a *lane) unpark(r *record, now int64) {
 	p := a.parking.past.At(r.past)
 	r.first = p.first
 	if p.since != 0 {
 		r.since = p.since
 	}
+	if cut := a.tally.cuts.find(p.cut); cut != nil {
+		cut.opened(now)
+	}
+	back := slab.Slot(0)
+	if p.cut != 0 || r.stream.dialect == dialectPoll {
+		back = a.backs.begin(p, now)
+	}
 	a.parking.past.Free(r.past)
-	r.past = 0
+	r.past = back
 }
 
 // fullPause is how long the run leaves a lane alone that has all the handshakes it may have: it is filled anyway when one of

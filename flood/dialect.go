@@ -91,7 +91,9 @@ type mark struct {
 	kind markKind
 	tag  uint8 // dated: where in text the ETag begins
 	n    uint8
-	text [61]byte
+	text [60]byte
+
+	answered bool // on this connection
 }
 
 type markKind uint8
@@ -147,8 +149,12 @@ func (s *marks) note(held *slab.Slot, r *wire.Response) error {
 	if *held == 0 {
 		*held = s.slab.Alloc()
 	}
+	s.slab.At(*held).answered = true
 	return s.slab.At(*held).take(r)
 }
+
+// answered tells whether a poll of a connection has had an answer.
+func (s *marks) answered(held slab.Slot) bool { return held != 0 && s.slab.At(held).answered }
 
 // at is the mark of a connection; one that has none yet goes on from nowhere.
 func (s *marks) at(held slab.Slot) mark {

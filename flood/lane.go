@@ -17,7 +17,7 @@ type record struct {
 	since  int64     // ns since the epoch: of the dial, then of the connect, then of the head
 	tail   slab.Slot // the beginning of a stamp, see stamps
 	target uint32    // index of its URL
-	past   slab.Slot // what its target has received before, see parking; 0: this is its first connection, or it is open
+	past   slab.Slot // what its target has received before, see parking; open: of comebacks; 0: this is its first connection
 	stage  stage
 }
 
@@ -46,6 +46,7 @@ type lane struct {
 	stamps  stamps
 	tracker tracker
 	parking parking
+	backs   comebacks
 	tally   *Tally
 	keys    keys
 	request []byte // scratch
@@ -137,7 +138,7 @@ func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
 			a.tally.tried++
 		}
 		if a.plan.redial.On() {
-			a.park(past, &record{target: uint32(i)})
+			a.park(&record{target: uint32(i), past: past})
 		}
 		return false
 	}
@@ -247,7 +248,7 @@ func (a *lane) accept(l netloop.Loop, c netloop.Conn, r *record, now int64) {
 	a.tally.open++
 	if r.past != 0 {
 		a.tally.reconnects++
-		a.unpark(r)
+		a.unpark(r, now)
 	} else {
 		a.tried()
 		a.tally.opened++
@@ -305,9 +306,10 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 	a.heads.forget(&r.stream.part)
 	a.stamps.forget(&r.tail)
 	if a.plan.redial.On() && !a.stopping {
-		a.park(r.past, r)
+		a.park(r)
 	} else {
 		a.tracker.forget(&r.first)
+		a.left(r)
 	}
 	a.heads.forgetKept(&r.stream)
 	*r = record{}

@@ -24,6 +24,7 @@ type Result struct {
 	Runs        []Run               `json:"runs,omitempty"`        // who sent the messages, by the tags of their runs
 	Reconnects  int                 `json:"reconnects"`            // connections that opened after an earlier one of their target had failed or ended
 	Resumed     int                 `json:"tls_resumed,omitempty"` // handshakes of TLS that went on with an earlier session: of reconnects only
+	Recovery    *Recovery           `json:"recovery,omitempty"`    // with Config.Redial: what was lost at a time, and how it came back; nil where nothing was lost
 	OpenPerS    float64             `json:"open_per_s"`            // connections opened a second, from the first dial to the last head
 	Connect     *timing.Percentiles `json:"connect_ms"`            // from dial to connected; this, ttfb_ms and latency_ms are null where nothing was measured
 	TLS         *timing.Percentiles `json:"tls_ms,omitempty"`      // from connected to the end of the TLS handshake; nil where there was none

@@ -65,9 +65,13 @@ func (a *lane) message(r *record, s wire.Stamp, now int64) {
 		a.tally.corrupt++
 		return
 	}
+	missing := a.tracker.missing
 	mine, fresh := a.tracker.note(&r.first, r.since, s)
 	if !mine {
 		return
+	}
+	if r.past != 0 {
+		a.judge(r, s, fresh, a.tracker.missing-missing)
 	}
 	took := time.Duration(now - s.Due)
 	a.tally.latency.Record(took)

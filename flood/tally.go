@@ -23,6 +23,7 @@ type Tally struct {
 	ttfb, latency       timing.Histogram
 	lag, service        timing.Histogram // the two parts of latency
 	due                 *timing.Buckets  // nil: nobody asked
+	cuts                cuts
 }
 
 // NewTally returns an empty Tally, which counts messages by their due time if byDue is more than zero.
@@ -75,6 +76,7 @@ func (t *Tally) addCounts(o *Tally) {
 	t.runSums.add(o.runSums)
 	t.addRuns(o.runs)
 	t.corrupt += o.corrupt
+	t.cuts.add(&o.cuts)
 	t.began = earlier(t.began, o.began)
 	t.lastOpened = max(t.lastOpened, o.lastOpened)
 }
@@ -88,6 +90,7 @@ func (t *Tally) Result(asked int) Result {
 		Corrupt: t.corrupt, Late: t.late, Runs: t.resultRuns(), Lag: t.lag.Percentiles(), Service: t.service.Percentiles(),
 		Resumed: t.resumed, Connect: t.connect.Percentiles(), TLS: t.tls.Percentiles(), TTFB: t.ttfb.Percentiles(), Latency: t.latency.Percentiles(),
 	}
+	r.Recovery = t.cuts.recovery(t.began)
 	r.Failed, r.FailedBy = byWord(t.failed)
 	r.ClosedEarly, r.ClosedBy = byWord(t.closed)
 	if took := t.lastOpened - t.began; t.opened > 0 && took > 0 {

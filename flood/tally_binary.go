@@ -93,6 +93,7 @@ func (t *Tally) AppendBinary(dst []byte) []byte {
 		}
 	}
 	dst = appendRuns(dst, t.runs)
+	dst = t.cuts.appendTo(dst)
 	for _, h := range t.histograms() {
 		dst = h.AppendBinary(dst)
 	}
@@ -146,7 +147,10 @@ func (t *Tally) counts(b []byte) (rest []byte, ok bool) {
 		}
 	}
 	runs, b, ok := runsFrom(b)
-	t.addRuns(runs)
+	if t.addRuns(runs); !ok {
+		return b, false
+	}
+	t.cuts, b, ok = cutsFrom(b)
 	return b, ok
 }
 

@@ -22,6 +22,8 @@ func some(k int) *Tally {
 	t.corrupt, t.late = 5, 6
 	t.runs = []runCount{{first: testRun.First() + wire.RunTag(k)*10000, mine: true, runSums: t.runSums}, {first: testRun.First() + 50000, runSums: runSums{messages: 9, missing: 8, duplicated: 7, reordered: 6, late: 5}}}
 	t.failed[causeRefused], t.failed["status 503"], t.closed[causeEOF] = k, 2, 5*k
+	t.cuts = cuts{more: k, list: []cut{{first: testStart + int64(k)*9e8, last: testStart + int64(k)*95e7, lost: 5 * k, back: k, missed: int64(k), recovered: 7, duplicated: 1,
+		comeback: []backs{{testStart/backStep + 100*int64(k), k}}}}}
 	for i := range 1000 {
 		t.connect.Record(time.Duration(k*i) * time.Microsecond)
 		t.tls.Record(time.Duration(2*k*i) * time.Microsecond)

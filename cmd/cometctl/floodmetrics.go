@@ -84,6 +84,7 @@ func floodMetrics() metrics[floodEnd, floodNow] {
 	conns := func(name, help string, of func(flood.Result) int, live func(now) (float64, bool)) metric[end, now] {
 		return metric[end, now]{promise.Metric{Name: name, Of: "asked", Help: help}, count(func(r end) int { return of(r.Result) }), live}
 	}
+	m = append(m, recoveryMetrics()...)
 	return append(m,
 		conns("open", "connections that were open at the end; while flood runs, not looked at before all are open or have failed",
 			func(r flood.Result) int { return r.Open }, func(p now) (float64, bool) { return float64(p.Open), p.Phase != flood.Ramp }),

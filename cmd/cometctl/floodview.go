@@ -131,6 +131,7 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 	if r.Reconnects > 0 {
 		fmt.Fprintf(t, "opened again\t%d\n", r.Reconnects)
 	}
+	recoveryLines(t, r.Recovery)
 	fmt.Fprintf(t, "opened per second\t%.0f%s\n", r.OpenPerS, beside(r.OpenAsked, "%.4g"))
 	fmt.Fprintf(t, "held, s\t%.1f%s\n", r.Hold, beside(r.HoldAsked, "%.4g"))
 	fmt.Fprintf(t, "bytes\t%d\n", r.Bytes)

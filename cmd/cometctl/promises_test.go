@@ -140,11 +140,14 @@ func TestFloodMetrics(t *testing.T) {
 	p := &timing.Percentiles{P50: 1, P90: 2, P99: 3, P999: 4, Max: 5, Mean: 1.5}
 	all := floodEnd{Result: flood.Result{Asked: 10, Open: 7, Failed: 2, ClosedEarly: 1, Messages: 90, Missing: 10, Duplicated: 3, Reordered: 4, Corrupt: 2, Reconnects: 6,
 		OpenPerS: 8, Client: strain.Client{CPU: 0.42}, Connect: p, TLS: p, TTFB: p, Latency: p, Lag: p, Service: p}, rate: rateMeter{perS: 9, measured: true}}
+	all.Recovery = &flood.Recovery{Cuts: []flood.Cut{{Back50: new(10.0), Back95: new(20.0), Back100: new(30.0), Missed: 1, Recovered: 2},
+		{Back50: new(11.0), Back95: new(19.0), Back100: new(31.0), Missed: 10}}}
 	got := values(m.known(false), m.of(all))
 	if len(got) != len(m) {
 		t.Errorf("of %d metrics %d were measured: %v", len(m), len(got), got)
 	}
 	for name, want := range map[string]string{"p999": "4", "connect_p50": "1", "ttfb_mean": "1.5", "missing": "10", "sent": "100", "received": "90", "duplicated": "3",
+		"back_50": "11", "back_95": "20", "back_100": "31", "missed": "11", "recovered": "2",
 		"reordered": "4", "corrupt": "2", "lag_p99": "3", "service_p50": "1", "reconnects": "6", "open_rate": "8", "cpu": "0.42", "rate": "9", "closed_early": "1"} {
 		if got[name] != want {
 			t.Errorf("%s is %s, want %s", name, got[name], want)
