@@ -20,6 +20,9 @@ type fakeLoop struct {
 	written   []string
 	deadlines []time.Duration
 	refuse    error // what Dial returns
+	narrow    []netloop.Conn
+	aborted   []netloop.Conn
+	held      map[netloop.Conn]bool
 }
 
 func (f *fakeLoop) Index() int                       { return 0 }
@@ -51,6 +54,28 @@ func (f *fakeLoop) Write(c netloop.Conn, b []byte, _ uint32) bool {
 func (f *fakeLoop) End(c netloop.Conn, last []byte) {
 	f.Write(c, last, 0)
 	f.Close(c, io.EOF)
+}
+
+// DialNarrow is Dial; narrow tells which connections it has made.
+func (f *fakeLoop) DialNarrow(to, from netip.AddrPort, _ *tls.Config, receive int) (netloop.Conn, error) {
+	c, err := f.Dial(to, from)
+	if err == nil {
+		f.narrow = append(f.narrow, c)
+	}
+	return c, err
+}
+
+func (f *fakeLoop) Hold(c netloop.Conn, hold bool) {
+	if f.held == nil {
+		f.held = map[netloop.Conn]bool{}
+	}
+	f.held[c] = hold
+}
+
+// Abort is Close that aborted tells of.
+func (f *fakeLoop) Abort(c netloop.Conn, err error) {
+	f.aborted = append(f.aborted, c)
+	f.Close(c, err)
 }
 
 func (f *fakeLoop) SetDeadline(c netloop.Conn, d time.Duration) { f.deadlines[c.Slot()-1] = d }

@@ -1,7 +1,6 @@
 package netloop
 
 import (
-	"crypto/tls"
 	"io"
 	"net/netip"
 	"os"
@@ -13,7 +12,10 @@ import (
 
 // This file is what an epoll loop does with its connections; epoll_linux.go has the loop itself.
 
-const readable = unix.EPOLLIN | unix.EPOLLHUP | unix.EPOLLERR
+const (
+	readable = unix.EPOLLIN | broken
+	broken   = unix.EPOLLHUP | unix.EPOLLERR
+)
 
 // event handles one readiness event. The slot may have been freed, or serve another connection, since the kernel queued
 // the event: the generation tells.
@@ -39,8 +41,12 @@ func (l *eloop) event(ev *unix.EpollEvent) {
 	}
 	// Writing first would shorten nothing: reading can only add output. Reading comes before hang-up is judged, because
 	// the peer's last bytes may stand in the queue behind it.
-	if ev.Events&readable != 0 {
+	switch {
+	case ev.Events&readable == 0:
+	case r.flags&flagHeld == 0:
 		l.read(slot)
+	case ev.Events&broken != 0: // it cannot be asked for otherwise, nor not asked for
+		l.Close(l.conn(slot), heldError(r.fd))
 	}
 	if r.gen == gen && ev.Events&unix.EPOLLOUT != 0 && r.out&backlogBit != 0 {
 		l.drain(slot)
@@ -72,6 +78,9 @@ func (l *eloop) openFresh() {
 
 func (l *eloop) watch(slot slab.Slot, events uint32) {
 	r := l.recs.At(slot)
+	if r.flags&flagHeld != 0 {
+		events &^= unix.EPOLLIN
+	}
 	sysEpollCtl(l.ep, unix.EPOLL_CTL_MOD, r.fd, events, slot, r.gen)
 }
 
@@ -95,33 +104,6 @@ func (l *eloop) read(slot slab.Slot) {
 	case r.state == stateOpen:
 		l.h.Readable(l, c, l.buf[:n])
 	}
-}
-
-// DialTLS implements Loop.
-func (l *eloop) DialTLS(netip.AddrPort, netip.AddrPort, *tls.Config) (Conn, error) {
-	return 0, ErrNoTLS
-}
-
-// Dial implements Loop.
-func (l *eloop) Dial(to, from netip.AddrPort) (Conn, error) {
-	if l.closed {
-		return 0, ErrClosed
-	}
-	fd, done, err := sysDial(to, from)
-	if err != nil {
-		return 0, err
-	}
-	c, err := l.adopt(fd, stateOpen)
-	if err != nil {
-		return 0, err
-	}
-	if done {
-		l.fresh = append(l.fresh, c)
-		return c, nil
-	}
-	l.recs.At(c.Slot()).state = stateDialing
-	l.watch(c.Slot(), unix.EPOLLOUT)
-	return c, nil
 }
 
 // adopt gives a socket a record and puts it into the epoll set.

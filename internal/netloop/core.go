@@ -35,6 +35,7 @@ const (
 	flagWantOut  flags = 1 << iota // EPOLLOUT is asked for
 	flagHalfShut                   // our direction is shut down
 	flagPeerEOF                    // the peer's direction has ended
+	flagHeld                       // nothing is read, see Loop.Hold
 )
 
 // core is what a loop is in both engines: the turn, the mailbox, the records and their deadlines. Everything but mail

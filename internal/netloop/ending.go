@@ -26,6 +26,7 @@ func (l *core) End(c Conn, last []byte) {
 		l.self.Close(c, ErrClosed)
 		return
 	}
+	l.self.Hold(c, false)
 	l.setDeadline(c.Slot(), l.linger)
 	r.state = stateEnding
 	if len(last) > 0 {

@@ -3,7 +3,6 @@ package netloop
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -53,6 +52,7 @@ type goConn struct {
 	shaking bool               // the TLS handshake is not over, and nothing can be written
 	holding                    // what writing and queued count of the total
 	bye     bool               // the writer is to end our direction of TLS
+	held    chan struct{}      // closed when reading may go on; nil: it may
 }
 
 func newGoroutine(cfg Config, h Handler) Engine {
@@ -153,25 +153,36 @@ func (l *goLoop) start(c Conn, gc *goConn) {
 	case gc.tls != nil:
 		l.e.all.Go(func() { l.shake(c, gc) })
 	default:
-		l.e.all.Go(func() { l.reader(c, gc, gc.nc) })
+		wait := gc.held
+		l.e.all.Go(func() { l.reader(c, gc, gc.nc, wait) })
 	}
 }
 
-func (l *goLoop) reader(c Conn, gc *goConn, from io.Reader) {
+// reader reads c, once wait is closed if there is one, until its end. What it read while the connection was held is handed over when it is not.
+func (l *goLoop) reader(c Conn, gc *goConn, from io.Reader, wait <-chan struct{}) {
 	buf := make([]byte, l.e.readBuffer(gc))
 	for {
+		pause(wait)
 		n, err := from.Read(buf)
-		live := true
-		l.inTurn(func() {
-			l.in += n
-			if r := l.live(c); n > 0 && r != nil && r.state == stateOpen {
-				l.h.Readable(l, c, buf[:n])
+		live, taken := true, false
+		for !taken {
+			l.inTurn(func() {
+				if wait, taken = gc.held, gc.held == nil; !taken {
+					return
+				}
+				l.in += n
+				if r := l.live(c); n > 0 && r != nil && r.state == stateOpen {
+					l.h.Readable(l, c, buf[:n])
+				}
+				if err != nil {
+					l.readEnd(c, gc, err)
+				}
+				live, wait = l.live(c) != nil, gc.held
+			})
+			if !taken {
+				pause(wait)
 			}
-			if err != nil {
-				l.readEnd(c, gc, err)
-			}
-			live = l.live(c) != nil
-		})
+		}
 		if err != nil || !live {
 			return
 		}
@@ -347,6 +358,7 @@ func (l *goLoop) Close(c Conn, err error) {
 	if gc.cancel != nil {
 		gc.cancel()
 	}
+	gc.release()
 	if gc.nc != nil {
 		gc.nc.Close()
 	}
@@ -355,49 +367,4 @@ func (l *goLoop) Close(c Conn, err error) {
 		unsent = append(unsent, p.tag)
 	}
 	l.end(c, err, unsent)
-}
-
-// Dial implements Loop.
-func (l *goLoop) Dial(to, from netip.AddrPort) (Conn, error) { return l.dial(to, from, nil) }
-
-// dial starts a connection that speaks TLS as cfg has it, or none where that is nil.
-func (l *goLoop) dial(to, from netip.AddrPort, cfg *tls.Config) (Conn, error) {
-	if l.closed {
-		return 0, ErrClosed
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	gc := &goConn{cancel: cancel}
-	c := l.adopt(stateDialing, gc)
-	var d net.Dialer
-	if from.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(from)
-	}
-	l.e.all.Go(func() {
-		nc, err := d.DialContext(ctx, "tcp", to.String())
-		cancel()
-		l.inTurn(func() {
-			r := l.live(c)
-			switch {
-			case r == nil && err == nil:
-				nc.Close()
-			case r == nil:
-			case err != nil:
-				l.Close(c, dialError(err))
-			default:
-				r.state = stateOpen
-				gc.outgoing(nc.(*net.TCPConn), cfg)
-				l.start(c, gc)
-			}
-		})
-	})
-	return c, nil
-}
-
-// dialError leaves the system's own words: the caller knows the addresses.
-func dialError(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
-	}
-	return err
 }

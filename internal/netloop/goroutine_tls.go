@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 )
 
 // This file is what TLS adds to a connection of the goroutine engine: a handshake before it, a word at its end. Neither is done in a
@@ -30,11 +29,6 @@ func (g *goConn) outgoing(nc *net.TCPConn, cfg *tls.Config) {
 }
 
 func (g *goConn) dialled() bool { return g.cancel != nil }
-
-// DialTLS implements Loop.
-func (l *goLoop) DialTLS(to, from netip.AddrPort, cfg *tls.Config) (Conn, error) {
-	return l.dial(to, from, cfg)
-}
 
 // tlsRead is the size of a read buffer beside crypto/tls's own.
 const tlsRead = 1 << 10
@@ -76,7 +70,8 @@ func (l *goLoop) shake(c Conn, gc *goConn) {
 		if gc.queued.pending() > 0 || gc.bye {
 			l.write(c, gc)
 		}
-		l.e.all.Go(func() { l.reader(c, gc, gc.wire()) })
+		wait := gc.held
+		l.e.all.Go(func() { l.reader(c, gc, gc.wire(), wait) })
 	})
 }
 

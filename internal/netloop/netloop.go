@@ -119,6 +119,15 @@ type Loop interface {
 	// change any more. Opened comes before the handshake, as with Config.TLS: what is written meanwhile leaves when it is over, of which a Shaker
 	// is told. Where it fails, Closed is called with ErrHandshake around the reason. The error is ErrNoTLS where the engine does not speak TLS.
 	DialTLS(to netip.AddrPort, from netip.AddrPort, cfg *tls.Config) (Conn, error)
+	// DialNarrow is Dial, or DialTLS where cfg is not nil, with a receive buffer of about so many bytes in the system: a peer learns soon that
+	// nobody reads what it sends.
+	DialNarrow(to netip.AddrPort, from netip.AddrPort, cfg *tls.Config, receive int) (Conn, error)
+	// Hold stops reading from c, or lets it go on. What arrives meanwhile is left to the system, and so is the peer's end, which is told when
+	// reading goes on; that c was reset may be told before. Output leaves as ever. The goroutine engine may have taken a buffer of bytes already,
+	// which it keeps as well. End lets reading go on.
+	Hold(c Conn, hold bool)
+	// Abort is Close that resets the connection: the peer is told that it broke, and the system forgets it at once.
+	Abort(c Conn, err error)
 	// Conns calls f for each connection of the loop until f returns false. f may close the connection that it is given.
 	Conns(f func(Conn) bool)
 	// Now is the time since the engine was made, read once at the start of the turn.

@@ -91,8 +91,8 @@ func sysBindConnect(call uintptr, fd int32, a netip.AddrPort) syscall.Errno {
 }
 
 // sysDial starts a connection. done tells that it stands already: over loopback the handshake happens inside connect(2),
-// which still answers EINPROGRESS; asking once more is cheaper than a round through epoll.
-func sysDial(to, from netip.AddrPort) (fd int32, done bool, err error) {
+// which still answers EINPROGRESS; asking once more is cheaper than a round through epoll. receive is the size of the receive buffer, 0 the system's choice.
+func sysDial(to, from netip.AddrPort, receive int) (fd int32, done bool, err error) {
 	n, _, e := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(family(to.Addr())), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if e != 0 {
 		return -1, false, os.NewSyscallError("socket", e)
@@ -102,13 +102,15 @@ func sysDial(to, from netip.AddrPort) (fd int32, done bool, err error) {
 		sysClose(fd)
 		return -1, false, os.NewSyscallError(call, e)
 	}
-	one := int32(1)
-	set := func(level, opt uintptr) {
-		syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), level, opt, uintptr(unsafe.Pointer(&one)), 4, 0)
+	set := func(level, opt uintptr, value int32) {
+		syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), level, opt, uintptr(unsafe.Pointer(&value)), 4, 0)
+	}
+	if receive > 0 {
+		set(unix.SOL_SOCKET, unix.SO_RCVBUF, int32(receive)) // before the handshake, which offers a window
 	}
 	if from.IsValid() {
 		// Without this the port is chosen at bind, for any peer, and 28,232 are all there are per source address.
-		set(unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT)
+		set(unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 		if e := sysBindConnect(unix.SYS_BIND, fd, from); e != 0 {
 			return fail("bind", e)
 		}
