@@ -200,7 +200,9 @@ func (p *natsPublisher) work() {
 	for !p.run.stopping() && !p.over() {
 		switch {
 		case p.ahead():
+			before := p.run.elapsed()
 			p.wait.listen(end, p.news, p.run.soft.Done())
+			p.blocked += p.run.elapsed() - before
 		case p.send():
 		case p.broke != nil:
 			p.wait.listen(end, p.news, p.run.soft.Done())
@@ -252,6 +254,7 @@ func (p *natsPublisher) send() bool {
 	}
 	p.broke = nil
 	p.last = p.run.elapsed()
+	p.hinder(p.last - now)
 	p.acks.write(conn, wrote)
 	p.run.sent(p.worker, p.next-uint64(taken), taken)
 	return true

@@ -80,7 +80,9 @@ func (p *pipe) write() {
 	last := min(len(p.queue), p.depth())
 	from := p.offset(p.written)
 	p.x.asked.Store(p.taken + uint64(last))
+	before := p.run.elapsed()
 	n, err := p.x.conn.Write(p.buf[from:p.offset(last)])
+	p.w.hinder(p.run.elapsed() - before)
 	whole := p.written
 	for whole < last && p.queue[whole].end <= from+n {
 		whole++

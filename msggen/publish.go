@@ -15,12 +15,12 @@ type publisher struct {
 	news  chan struct{} // holds a token after an answer, the end of a connection, or an attempt to connect
 	quit  context.CancelFunc
 
-	id      uint64 // whom the next message goes to, where drawn
-	drawn   bool
-	blocked bool // a message is due and there is no leave to write it
-	ending  bool // the run shall stop: nothing new is made
-	sheet   sheet
-	text    []byte // scratch: the message
+	id     uint64 // whom the next message goes to, where drawn
+	drawn  bool
+	waits  bool // a message is due and there is no leave to write it
+	ending bool // the run shall stop: nothing new is made
+	sheet  sheet
+	text   []byte // scratch: the message
 }
 
 // newPublisher makes the publisher of w and opens its connections.
@@ -88,7 +88,7 @@ func (p *publisher) idle() bool {
 
 // make makes the messages that are due, as far as there is leave to write them, and not more than one write should take.
 func (p *publisher) make() {
-	p.blocked = false
+	p.waits = false
 	if p.over() {
 		return
 	}
@@ -106,7 +106,7 @@ func (p *publisher) make() {
 		}
 		q := p.choose()
 		if q == nil {
-			p.blocked = true
+			p.waits = true
 			return
 		}
 		c := &p.compose
@@ -157,12 +157,16 @@ func (p *publisher) flush() (some bool) {
 
 // pause waits for the next due time, or for an answer where nothing can be done without one.
 func (p *publisher) pause() {
+	if p.waits {
+		before := p.run.elapsed()
+		defer func() { p.worker.blocked += p.run.elapsed() - before }()
+	}
 	switch {
 	case p.ending:
 		p.wait.listen(never, p.news, nil) // the word to stop was heard
-	case p.over(), p.blocked && !p.run.unlimited:
+	case p.over(), p.waits && !p.run.unlimited:
 		p.wait.listen(never, p.news, p.run.soft.Done())
-	case p.blocked:
+	case p.waits:
 		p.wait.listen(p.run.end, p.news, p.run.soft.Done())
 	case p.halting():
 		p.wait.listen(p.due(p.next), p.news, p.run.soft.Done())

@@ -27,6 +27,10 @@ type Result struct {
 	Late        uint64 `json:"late"`        // of Sent, written more than LateAfter after the due time
 	Reconnects  uint64 `json:"reconnects"`  // connections that were opened again after a break
 
+	// Blocked is for how many seconds the server kept workers waiting while messages were due, all of them together: it took no more, or owed as
+	// many answers as may be under way. Where messages are late and nobody was kept waiting, the generator was too slow.
+	Blocked float64 `json:"blocked_s"`
+
 	// With a template only. Status counts the answers by their status. Resent are requests that were written again, as the
 	// server had ended the connection in order before it took them; they count once in Sent.
 	Status *Statuses `json:"status,omitempty"`
@@ -232,6 +236,7 @@ func (r *run) result(workers []*worker, stopped time.Duration) Result {
 	}
 	for _, w := range workers {
 		took = max(took, w.last)
+		res.Blocked += w.blocked.Seconds()
 	}
 	if took > 0 {
 		res.Rate = float64(res.Sent) / took.Seconds()

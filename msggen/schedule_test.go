@@ -211,3 +211,34 @@ func TestScheduleCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestBlocked: what a server that does not read, or does not answer, costs is told apart from a generator that oversleeps.
+func TestBlocked(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		n := 0
+		f.pace = func() time.Duration {
+			if n++; n == 500 {
+				return 3 * time.Second
+			}
+			return 0
+		}
+		cfg := f.config()
+		cfg.Rate, cfg.Duration = perSecond(1000), 5*time.Second
+		if res, err := Run(t.Context(), cfg); err != nil || res.Blocked < 2.9 || res.Blocked > 3.1 {
+			t.Errorf("a stall of 3 s: blocked for %v s, %v", res.Blocked, err)
+		}
+		f.pace = nil
+		cfg.Sleep = func(d time.Duration) { time.Sleep(d + 100*time.Millisecond) }
+		if res, err := Run(t.Context(), cfg); err != nil || res.Blocked != 0 || res.Late < 4000 {
+			t.Errorf("a sleepy generator: blocked for %v s, %d late, %v", res.Blocked, res.Late, err)
+		}
+	})
+	abroad(t, func(t *testing.T, f *foreign) {
+		f.answer = func(int, int) reaction { return reaction{after: 100 * time.Millisecond} }
+		cfg := f.config()
+		cfg.Rate, cfg.Count, cfg.Pipeline = perSecond(100), 50, 1
+		if res, err := Run(t.Context(), cfg); err != nil || res.Blocked < 4.5 || res.Blocked > 5 {
+			t.Errorf("50 answers of 100 ms: blocked for %v s, %v", res.Blocked, err)
+		}
+	})
+}

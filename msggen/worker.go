@@ -42,6 +42,7 @@ type worker struct {
 
 	backoff time.Duration // before the next attempt to connect
 	last    time.Duration // when the last message left
+	blocked time.Duration // how long the server let it wait, with messages due: see hinder
 	broke   error         // why the last link ended; nil once the next one is there
 }
 
@@ -114,6 +115,7 @@ func (w *worker) flush(now time.Duration) {
 	n, err := w.link.conn.Write(w.out)
 	if err == nil {
 		w.sent(w.pending)
+		w.hinder(w.last - now)
 		w.lines, w.pending = w.lines[:0], 0
 		return
 	}
@@ -131,6 +133,17 @@ func (w *worker) sent(n int) {
 	if n > 0 {
 		w.last = w.run.elapsed()
 		w.run.sent(w, w.next-uint64(w.pending), n)
+	}
+}
+
+// free is how long a write may take that does not wait for anybody: it copies at most a chunk.
+const free = time.Millisecond
+
+// hinder counts the time that a write took, with what was made for it, as waiting for the server, if it took longer than making and copying does. What
+// waits for a processor is mistaken for that only where a thread gets none for as long.
+func (w *worker) hinder(took time.Duration) {
+	if took > free {
+		w.blocked += took
 	}
 }
 
