@@ -174,7 +174,7 @@ func (a *lane) wake() int64 {
 	switch {
 	case a.stopping || len(a.parking.queue) == 0:
 		return 0
-	case a.dialing >= a.plan.inFlight:
+	case a.underWay() >= a.plan.inFlight:
 		return max(a.parking.queue[0].due, a.plan.clock()+int64(fullPause))
 	}
 	return a.parking.queue[0].due

@@ -32,6 +32,7 @@ const (
 	causeDescriptors cause = "no descriptors"  // this process or system has none left
 	causePorts       cause = "no ports"        // the source address has none left
 	causeMemory      cause = "no memory"       // the kernel has none left for sockets
+	causeAborted     cause = "aborted"         // by flood itself: see Abort
 	causeOther       cause = "other"           // what has no errno
 )
 

@@ -10,7 +10,8 @@
 //   - stamps (stamps.go) finds the stamps in bodies; tracker (tracker.go) finds what is missing, repeated or reordered, by a window (window.go)
 //     for each sequence, and whose it is (runs.go).
 //   - Redial (redial.go) says when a target is dialed again; parking (again.go) keeps those that wait; places (place.go) is where their
-//     event streams go on.
+//     event streams go on; cuts (cuts.go) is what was lost together, comebacks (comeback.go) what that cost.
+//   - Manners (manner.go) say who misbehaves; who does is carried by lanes of their own (mannerlane.go).
 //   - Targets (target.go, url.go) are the URLs; origins (origin.go) the source addresses.
 //   - Tally (tally.go) is what was counted, Result (result.go) what that shows; cause (cause.go) is why something failed.
 //   - Divide (share.go) cuts a run into shares for several processes.
@@ -54,6 +55,7 @@ type Config struct {
 	ConnectTimeout time.Duration       // from dial to the head of the response; default DefaultConnectTimeout
 	Hold           time.Duration       // from when every connection was open or has failed; 0: until Run's context ends
 	Redial         Redial              // when a connection that failed or ended is dialed again; the zero Redial is never
+	Manners        Manners             // who misbehaves, and how; Asked, Open and all else of the result is about the others
 	Seed           uint64              // of what is drawn; 0: another one each time
 	ByDue          time.Duration       // step of Result.ByDue; 0: there is none
 	Sources        []netip.Prefix      // addresses to connect from; none: IPv4 loopback targets rotate through 127.0.0.0/8
@@ -95,7 +97,7 @@ func New(cfg Config) (*Flood, error) {
 	if err := cfg.Turns.check(); err != nil {
 		return nil, err
 	}
-	if err := cfg.Redial.Check(); err != nil {
+	if err := errors.Join(cfg.Redial.Check(), cfg.Manners.Check(cfg.Targets.Len())); err != nil {
 		return nil, err
 	}
 	o, err := newOrigins(cfg.Sources, cfg.Targets, cfg.Rotation)
@@ -117,10 +119,13 @@ func New(cfg Config) (*Flood, error) {
 	for cfg.Seed == 0 {
 		cfg.Seed = rand.Uint64()
 	}
+	if cfg.Manners.Seed == 0 {
+		cfg.Manners.Seed = cfg.Seed
+	}
 	f := &Flood{cfg: cfg, plan: &plan{
 		targets: cfg.Targets, origins: o,
 		lanes: cfg.Loops, inFlight: max(cfg.InFlight/cfg.Loops, 1), timeout: cfg.ConnectTimeout,
-		redial: cfg.Redial, seed: cfg.Seed, byDue: cfg.ByDue,
+		redial: cfg.Redial, manners: cfg.Manners, cast: cfg.Manners.cast(cfg.Targets.Len()), seed: cfg.Seed, byDue: cfg.ByDue,
 		clock: wallClock(cfg.ClockOffset),
 		again: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 	}}

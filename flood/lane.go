@@ -19,6 +19,7 @@ type record struct {
 	target uint32    // index of its URL
 	past   slab.Slot // what its target has received before, see parking; open: of comebacks; 0: this is its first connection
 	stage  stage
+	manner Manner // whose lane it is
 }
 
 type stage uint8
@@ -41,7 +42,7 @@ type lane struct {
 	stopping bool
 	settled  bool // every target was open or has failed
 
-	recs    slab.Slab[record] // mirrors the loop's slots
+	recs    *slab.Slab[record] // mirrors the loop's slots
 	heads   heads
 	stamps  stamps
 	tracker tracker
@@ -50,6 +51,12 @@ type lane struct {
 	tally   *Tally
 	keys    keys
 	request []byte // scratch
+
+	bad    []*lane    // by Manner, of those who misbehave; nil: nobody does
+	manner Manner     // of all that this lane carries; what follows is for who misbehaves
+	does   Misconduct // how
+	asks   int        // targets
+	front  *lane      // that it stands behind
 }
 
 // plan is what the lanes of a run share. It does not change while they run, but for allowed.
@@ -60,6 +67,8 @@ type plan struct {
 	inFlight int           // bound of each lane's dialing
 	timeout  time.Duration // from dial to head
 	redial   Redial        // when a connection that failed or ended is dialed again
+	manners  Manners       // who misbehaves
+	cast     cast          // the same, target by target
 	seed     uint64        // of what is drawn: how long who waits
 	byDue    time.Duration // step of tally.due; 0: it is not counted
 	runs     Runs          // whose messages count
@@ -70,10 +79,11 @@ type plan struct {
 }
 
 func newLane(p *plan, index int) *lane {
-	a := &lane{plan: p, next: index, tally: NewTally(p.byDue), keys: newKeys(), parking: newParking(p.redial, p.seed, index)}
+	a := &lane{plan: p, next: index, recs: new(slab.Slab[record]), tally: NewTally(p.byDue), keys: newKeys(), parking: newParking(p.redial, p.seed, index)}
 	a.heads.frames.protocols = p.targets.protocols
 	a.heads.places.wanted, a.heads.places.resume = p.redial.Respect || p.redial.Resume, p.redial.Resume
 	a.tracker.wanted = p.runs
+	a.recruit()
 	return a
 }
 
@@ -85,13 +95,16 @@ func (a *lane) fill(l netloop.Loop) {
 	if a.stopping {
 		return
 	}
+	if a.front != nil {
+		defer a.front.fill(l)
+	}
 	allowed := int(a.plan.allowed.Load())
-	for refused := 0; a.dialing < a.plan.inFlight; {
+	for refused := 0; a.underWay() < a.plan.inFlight; {
 		target, past, ok := a.choose(allowed)
 		if !ok {
 			break
 		}
-		if a.dial(l, target, past) {
+		if a.of(target).dial(l, target, past) {
 			continue
 		}
 		if refused++; refused == maxRefusals {
@@ -146,7 +159,7 @@ func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
 	if past == 0 {
 		a.trying++
 	}
-	*a.recs.Reach(c.Slot()) = record{stage: stageDialing, target: uint32(i), past: past, since: now,
+	*a.recs.Reach(c.Slot()) = record{stage: stageDialing, manner: a.manner, target: uint32(i), past: past, since: now,
 		stream: a.streamOf(i, past)}
 	l.SetDeadline(c, a.plan.timeout)
 	return true
@@ -158,6 +171,17 @@ func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 	now := a.plan.clock()
 	a.tally.connect.Record(time.Duration(now - r.since))
 	r.since, r.stage = now, stageWaiting
+	if a.manner != Behaves && a.misopened(l, c, r, now) {
+		return
+	}
+	l.Write(c, a.compose(r), 0)
+	if a.plan.targets.hostOf(int(r.target)).tls == nil {
+		a.asked(l, c, r, now)
+	}
+}
+
+// compose is the first request of a connection, lent until the next one.
+func (a *lane) compose(r *record) []byte {
 	var key nonce
 	if r.stream.dialect == dialectWebSocket {
 		key = a.keys.nonce()
@@ -168,10 +192,7 @@ func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 	if r.stream.dialect == dialectSSE {
 		a.request = a.heads.places.appendTo(a.request, r.stream.kept)
 	}
-	l.Write(c, a.request, 0)
-	if a.plan.targets.hostOf(int(r.target)).tls == nil {
-		a.asked(l, c, r, now)
-	}
+	return a.request
 }
 
 // asked notes that the first request leaves. Who polls is open with that: an answer may be long in coming.
@@ -243,6 +264,9 @@ func (a *lane) count(r *record, before uint32) {
 // accept makes c an open connection.
 func (a *lane) accept(l netloop.Loop, c netloop.Conn, r *record, now int64) {
 	l.SetDeadline(c, 0)
+	if a.manner != Behaves {
+		a.misaccepted(l, c)
+	}
 	r.stage, r.since = stageOpen, now
 	a.dialing--
 	a.tally.open++
@@ -320,7 +344,7 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 
 // stop ends all connections, those that speak WebSocket with a frame that says so. What was counted until now is the result.
 func (a *lane) stop(l netloop.Loop) {
-	a.stopping = true
+	a.all(func(b *lane) { b.stopping = true })
 	l.Conns(func(c netloop.Conn) bool {
 		if a.recs.At(c.Slot()).stream.phase == phaseFrames {
 			payload := wire.AppendClosePayload(a.heads.control[:0], wire.CloseGoingAway, "")
@@ -336,6 +360,7 @@ func (a *lane) stop(l netloop.Loop) {
 func (a *lane) snapshot(t *Tally) {
 	a.tally.runSums, a.tally.runs = a.tracker.runSums, a.tracker.runs
 	t.Add(a.tally)
+	a.misbehaved(t)
 	if t.due != nil {
 		a.tally.due = timing.NewBuckets(a.plan.byDue)
 	}
@@ -344,14 +369,30 @@ func (a *lane) snapshot(t *Tally) {
 // handler gives each loop's events to its lane.
 type handler []*lane
 
-func (h handler) Opened(l netloop.Loop, c netloop.Conn)             { h[l.Index()].opened(l, c) }
-func (h handler) Readable(l netloop.Loop, c netloop.Conn, b []byte) { h[l.Index()].readable(l, c, b) }
-func (h handler) Expired(l netloop.Loop, c netloop.Conn)            { l.Close(c, causeTimeout) }
-func (h handler) Wrote(netloop.Loop, netloop.Conn, uint32)          {}
-func (h handler) Unsent(netloop.Loop, netloop.Conn, uint32)         {}
+func (h handler) Opened(l netloop.Loop, c netloop.Conn) { h.laneOf(l, c).opened(l, c) }
+
+func (h handler) Readable(l netloop.Loop, c netloop.Conn, b []byte) {
+	if a := h.laneOf(l, c); a.manner == Behaves {
+		a.readable(l, c, b)
+	} else {
+		a.misread(l, c, b)
+	}
+}
+
+// Expired is of a handshake, but for who misbehaves.
+func (h handler) Expired(l netloop.Loop, c netloop.Conn) {
+	if a := h.laneOf(l, c); a.manner != Behaves && a.recs.At(c.Slot()).stage == stageOpen {
+		a.misexpired(l, c)
+		return
+	}
+	l.Close(c, causeTimeout)
+}
+
+func (h handler) Wrote(netloop.Loop, netloop.Conn, uint32)  {}
+func (h handler) Unsent(netloop.Loop, netloop.Conn, uint32) {}
 
 func (h handler) Posted(netloop.Loop, netloop.Conn, []byte, uint64, bool) {}
 
 func (h handler) Closed(l netloop.Loop, c netloop.Conn, err error) {
-	h[l.Index()].closed(l, c, err)
+	h.laneOf(l, c).closed(l, c, err)
 }

@@ -7,36 +7,37 @@ import (
 
 // Result is what a run has found. Its JSON keys are an interface: other programs read them.
 type Result struct {
-	Asked       int                 `json:"asked"`                 // targets
-	Open        int                 `json:"open"`                  // connections that were open to the end of the hold
-	Failed      int                 `json:"failed"`                // connections that never had the head of a 200
-	FailedBy    map[string]int      `json:"failed_by"`             // Failed by cause
-	ClosedEarly int                 `json:"closed_early"`          // connections that were open and ended before the hold did
-	ClosedBy    map[string]int      `json:"closed_by"`             // ClosedEarly by cause
-	Chunks      uint64              `json:"chunks"`                // chunks of the chunked coding; reads of a body without it
-	Messages    uint64              `json:"messages"`              // stamps, each counted once
-	Bytes       uint64              `json:"bytes"`                 // all bytes received: heads, framing and bodies
-	Missing     uint64              `json:"missing"`               // messages whose successors came, but not they
-	Duplicated  uint64              `json:"duplicated"`            // stamps that came again
-	Reordered   uint64              `json:"reordered"`             // messages that came after one of their successors
-	Corrupt     uint64              `json:"corrupt"`               // stamps that were spoilt on their way; nobody knows whose they were, so they are missing as well
-	Late        uint64              `json:"late"`                  // of Messages, those that came after the hold, while Config.Drain lasted
-	Runs        []Run               `json:"runs,omitempty"`        // who sent the messages, by the tags of their runs
-	Reconnects  int                 `json:"reconnects"`            // connections that opened after an earlier one of their target had failed or ended
-	Resumed     int                 `json:"tls_resumed,omitempty"` // handshakes of TLS that went on with an earlier session: of reconnects only
-	Recovery    *Recovery           `json:"recovery,omitempty"`    // with Config.Redial: what was lost at a time, and how it came back; nil where nothing was lost
-	OpenPerS    float64             `json:"open_per_s"`            // connections opened a second, from the first dial to the last head
-	Connect     *timing.Percentiles `json:"connect_ms"`            // from dial to connected; this, ttfb_ms and latency_ms are null where nothing was measured
-	TLS         *timing.Percentiles `json:"tls_ms,omitempty"`      // from connected to the end of the TLS handshake; nil where there was none
-	TTFB        *timing.Percentiles `json:"ttfb_ms"`               // from when the request leaves, connected and behind the handshake, to the first byte
-	Latency     *timing.Percentiles `json:"latency_ms"`            // from due, as the stamp says, to received
-	Lag         *timing.Percentiles `json:"lag_ms"`                // from due to written, as the stamp says
-	Service     *timing.Percentiles `json:"service_ms"`            // from written to received: Latency without Lag
-	ByDue       *timing.Buckets     `json:"by_due,omitempty"`      // Messages by the time at which they were due; nil without Config.ByDue
-	OpenAsked   float64             `json:"open_asked_per_s"`      // what OpenPerS was to be; 0: as fast as it went
-	Hold        float64             `json:"hold_s"`                // seconds from when every connection was open or had failed to the end
-	HoldAsked   float64             `json:"hold_asked_s"`          // what Hold was to be; 0: until somebody ends it
-	Client      strain.Client       `json:"client"`                // what the flood itself took, and whether it was the limit
+	Asked       int                   `json:"asked"`                 // targets
+	Open        int                   `json:"open"`                  // connections that were open to the end of the hold
+	Failed      int                   `json:"failed"`                // connections that never had the head of a 200
+	FailedBy    map[string]int        `json:"failed_by"`             // Failed by cause
+	ClosedEarly int                   `json:"closed_early"`          // connections that were open and ended before the hold did
+	ClosedBy    map[string]int        `json:"closed_by"`             // ClosedEarly by cause
+	Chunks      uint64                `json:"chunks"`                // chunks of the chunked coding; reads of a body without it
+	Messages    uint64                `json:"messages"`              // stamps, each counted once
+	Bytes       uint64                `json:"bytes"`                 // all bytes received: heads, framing and bodies
+	Missing     uint64                `json:"missing"`               // messages whose successors came, but not they
+	Duplicated  uint64                `json:"duplicated"`            // stamps that came again
+	Reordered   uint64                `json:"reordered"`             // messages that came after one of their successors
+	Corrupt     uint64                `json:"corrupt"`               // stamps that were spoilt on their way; nobody knows whose they were, so they are missing as well
+	Late        uint64                `json:"late"`                  // of Messages, those that came after the hold, while Config.Drain lasted
+	Runs        []Run                 `json:"runs,omitempty"`        // who sent the messages, by the tags of their runs
+	Reconnects  int                   `json:"reconnects"`            // connections that opened after an earlier one of their target had failed or ended
+	Resumed     int                   `json:"tls_resumed,omitempty"` // handshakes of TLS that went on with an earlier session: of reconnects only
+	Misbehaving map[string]Misbehaved `json:"misbehaving,omitempty"` // with Config.Manners, by manner; nothing of it is in the rest
+	Recovery    *Recovery             `json:"recovery,omitempty"`    // with Config.Redial: what was lost at a time, and how it came back; nil where nothing was lost
+	OpenPerS    float64               `json:"open_per_s"`            // connections opened a second, from the first dial to the last head
+	Connect     *timing.Percentiles   `json:"connect_ms"`            // from dial to connected; this, ttfb_ms and latency_ms are null where nothing was measured
+	TLS         *timing.Percentiles   `json:"tls_ms,omitempty"`      // from connected to the end of the TLS handshake; nil where there was none
+	TTFB        *timing.Percentiles   `json:"ttfb_ms"`               // from when the request leaves, connected and behind the handshake, to the first byte
+	Latency     *timing.Percentiles   `json:"latency_ms"`            // from due, as the stamp says, to received
+	Lag         *timing.Percentiles   `json:"lag_ms"`                // from due to written, as the stamp says
+	Service     *timing.Percentiles   `json:"service_ms"`            // from written to received: Latency without Lag
+	ByDue       *timing.Buckets       `json:"by_due,omitempty"`      // Messages by the time at which they were due; nil without Config.ByDue
+	OpenAsked   float64               `json:"open_asked_per_s"`      // what OpenPerS was to be; 0: as fast as it went
+	Hold        float64               `json:"hold_s"`                // seconds from when every connection was open or had failed to the end
+	HoldAsked   float64               `json:"hold_asked_s"`          // what Hold was to be; 0: until somebody ends it
+	Client      strain.Client         `json:"client"`                // what the flood itself took, and whether it was the limit
 }
 
 // Held reports whether the run did what was asked: a connection to every target was open at the end.

@@ -106,10 +106,10 @@ func (r *run) release() {
 func (r *run) refill() {
 	var next int64
 	r.each(func(a *lane, l netloop.Loop) {
-		a.fill(l)
-		if at := a.wake(); at != 0 && (next == 0 || at < next) {
-			next = at
-		}
+		a.all(func(b *lane) {
+			b.fill(l)
+			next = earlier(next, b.wake())
+		})
 	})
 	if next != 0 {
 		r.wake.Reset(max(time.Duration(next-r.plan.clock()), time.Millisecond))

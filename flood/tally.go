@@ -24,6 +24,7 @@ type Tally struct {
 	lag, service        timing.Histogram // the two parts of latency
 	due                 *timing.Buckets  // nil: nobody asked
 	cuts                cuts
+	bad                 bads // who misbehaves; nothing of it is in the rest
 }
 
 // NewTally returns an empty Tally, which counts messages by their due time if byDue is more than zero.
@@ -77,6 +78,7 @@ func (t *Tally) addCounts(o *Tally) {
 	t.addRuns(o.runs)
 	t.corrupt += o.corrupt
 	t.cuts.add(&o.cuts)
+	t.bad.add(&o.bad)
 	t.began = earlier(t.began, o.began)
 	t.lastOpened = max(t.lastOpened, o.lastOpened)
 }
@@ -90,6 +92,8 @@ func (t *Tally) Result(asked int) Result {
 		Corrupt: t.corrupt, Late: t.late, Runs: t.resultRuns(), Lag: t.lag.Percentiles(), Service: t.service.Percentiles(),
 		Resumed: t.resumed, Connect: t.connect.Percentiles(), TLS: t.tls.Percentiles(), TTFB: t.ttfb.Percentiles(), Latency: t.latency.Percentiles(),
 	}
+	r.Asked -= t.bad.asked()
+	r.Misbehaving = t.bad.results()
 	r.Recovery = t.cuts.recovery(t.began)
 	r.Failed, r.FailedBy = byWord(t.failed)
 	r.ClosedEarly, r.ClosedBy = byWord(t.closed)
@@ -109,7 +113,7 @@ func (t *Tally) Progress(asked int, phase Phase) Progress {
 
 // Counts is Progress without its percentiles, which cost more than all the rest.
 func (t *Tally) Counts(asked int, phase Phase) Progress {
-	p := Progress{Asked: asked, Open: t.open, Phase: phase,
+	p := Progress{Asked: asked - t.bad.asked(), Open: t.open, Phase: phase,
 		Chunks: t.chunks, Messages: t.messages, Missing: uint64(max(t.missing, 0)), Duplicated: t.duplicated, Reordered: t.reordered,
 		Corrupt: t.corrupt, Reconnects: t.reconnects, Bytes: t.bytes}
 	p.Failed, _ = byWord(t.failed)
@@ -138,9 +142,10 @@ func (t *Tally) Lose(asked int, why string) {
 		t.closed[cause(why)] += t.open
 		t.open = 0
 	}
-	if left := asked - t.tried; left > 0 {
+	t.bad.lose(cause(why))
+	if left := asked - t.bad.asked() - t.tried; left > 0 {
 		t.failed[cause(why)] += left
-		t.tried = asked
+		t.tried += left
 	}
 }
 

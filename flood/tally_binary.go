@@ -3,9 +3,7 @@ package flood
 import (
 	"encoding/binary"
 	"errors"
-	"maps"
 	"math"
-	"slices"
 
 	"cometctl/internal/timing"
 	"cometctl/internal/wire"
@@ -85,15 +83,9 @@ func (t *Tally) AppendBinary(dst []byte) []byte {
 	for _, n := range t.numbers() {
 		dst = binary.AppendVarint(dst, number(n))
 	}
-	for _, by := range []map[cause]int{t.failed, t.closed} {
-		dst = binary.AppendUvarint(dst, uint64(len(by)))
-		for _, c := range slices.Sorted(maps.Keys(by)) {
-			dst = append(binary.AppendUvarint(dst, uint64(len(c))), c...)
-			dst = binary.AppendUvarint(dst, uint64(by[c]))
-		}
-	}
+	dst = appendCauses(appendCauses(dst, t.failed), t.closed)
 	dst = appendRuns(dst, t.runs)
-	dst = t.cuts.appendTo(dst)
+	dst = t.bad.appendTo(t.cuts.appendTo(dst))
 	for _, h := range t.histograms() {
 		dst = h.AppendBinary(dst)
 	}
@@ -150,7 +142,10 @@ func (t *Tally) counts(b []byte) (rest []byte, ok bool) {
 	if t.addRuns(runs); !ok {
 		return b, false
 	}
-	t.cuts, b, ok = cutsFrom(b)
+	if t.cuts, b, ok = cutsFrom(b); !ok {
+		return b, false
+	}
+	t.bad, b, ok = badsFrom(b)
 	return b, ok
 }
 

@@ -24,6 +24,8 @@ func some(k int) *Tally {
 	t.failed[causeRefused], t.failed["status 503"], t.closed[causeEOF] = k, 2, 5*k
 	t.cuts = cuts{more: k, list: []cut{{first: testStart + int64(k)*9e8, last: testStart + int64(k)*95e7, lost: 5 * k, back: k, missed: int64(k), recovered: 7, duplicated: 1,
 		comeback: []backs{{testStart/backStep + 100*int64(k), k}}}}}
+	t.bad[Slow-1] = badTally{asked: k, open: 2 * k, made: 3, failed: map[cause]int{causeRefused: k}, closed: map[cause]int{causeEOF: 2, causeReset: k}, bytes: 1 << 40, messages: 9}
+	t.bad[Slowloris-1] = badTally{asked: 1}
 	for i := range 1000 {
 		t.connect.Record(time.Duration(k*i) * time.Microsecond)
 		t.tls.Record(time.Duration(2*k*i) * time.Microsecond)
@@ -93,14 +95,14 @@ func FuzzTallyBinary(f *testing.F) {
 
 // What a process held when it died has ended; what it had not tried has failed.
 func TestTallyLose(t *testing.T) {
-	s := some(1) // 10 open, 20 tried
-	s.Lose(25, "worker died")
-	got := s.Result(25)
+	s := some(1) // 10 open, 20 tried, 2 more who misbehave
+	s.Lose(27, "worker died")
+	got := s.Result(27)
 	if got.Open != 0 || got.ClosedBy["worker died"] != 10 || got.FailedBy["worker died"] != 5 || got.ClosedEarly != 15 || got.Failed != 8 {
 		t.Errorf("%+v", got)
 	}
 	before := s.AppendBinary(nil)
-	if s.Lose(25, "worker died"); !bytes.Equal(before, s.AppendBinary(nil)) {
+	if s.Lose(27, "worker died"); !bytes.Equal(before, s.AppendBinary(nil)) {
 		t.Error("it died twice")
 	}
 }

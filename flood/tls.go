@@ -48,6 +48,9 @@ func (unresumed) Get(string) (*tls.ClientSessionState, bool) { return nil, false
 
 // connect dials target i, which has had a connection before where again is true.
 func (a *lane) connect(l netloop.Loop, i int, again bool) (netloop.Conn, error) {
+	if a.manner != Behaves {
+		return a.misconnect(l, i)
+	}
 	h := a.plan.targets.hostOf(i)
 	from := a.plan.origins.from(i, h.addr.Addr())
 	switch {

@@ -30,6 +30,7 @@ type floodOptions struct {
 	hold, statsEvery       time.Duration
 	byDue                  time.Duration
 	again                  redialOptions
+	manners                mannerOptions
 	engine                 string
 	header                 []string
 	as                     string
@@ -77,6 +78,12 @@ when the time is over that the server has asked for: by retry: in an event strea
 Retry-After with a 503 or 429. With --resume the next connection asks for what came since
 the last: Last-Event-ID for event streams, and polls go on from their last answer. Each
 failure and each end counts; what matters in the end is whether every connection is open.
+
+Shares of the connections may misbehave: --slow 5%@1KiB/s reads at that speed, --stall 1%
+asks and never reads, --abort 1% resets its connections after some seconds, --half-open 1%
+connects and says nothing, --slowloris 2% sends its request a byte at a time. Each comes
+back about a second after it has ended. --seed draws which they are. The result, its
+latency and the exit code are about the others; misbehaving tells what became of these.
 
 The messages of 'cometctl msggen' carry a stamp, from which flood tells how late each
 came, and which are missing, came twice or in the wrong order, on whichever connection
@@ -128,6 +135,9 @@ before the ramp or --hold was over.`,
   # browsers with EventSource, while the server is killed and started again
   cometctl flood --as sse --reconnect backoff --respect-retry --resume 'http://127.0.0.1:8000/events/{1..10000}'
 
+  # what do a few bad clients cost the good ones?
+  cometctl flood --slow 5%@1KiB/s --stall 1% --slowloris 2% 'http://127.0.0.1:8000/test/{1..10000}'
+
   # WebSocket, server-sent events, and long poll
   cometctl flood 'ws://127.0.0.1:8000/ws/{1..10000}'
   cometctl flood --as sse 'http://127.0.0.1:8000/events/{1..10000}'
@@ -163,6 +173,7 @@ func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.DurationVar(&o.connectTimeout, "connect-timeout", flood.DefaultConnectTimeout, "from the start of a connection to the whole head of its response")
 	f.DurationVar(&o.hold, "hold", 0, "hold the connections for this long; 0 is until Ctrl-C")
 	o.again.add(f)
+	o.manners.add(f)
 	f.DurationVar(&o.byDue, "by-due", 0, "count messages by due time in steps of this `time`, for the JSON result; 0 is not")
 	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
 	f.StringArrayVarP(&o.header, "header", "H", nil, "a `field` that each request carries, such as 'TE: chunked'; may be given several times, and may replace Host, User-Agent and Accept")
@@ -299,6 +310,9 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 		Engine: o.engine, Loops: o.loops,
 		Rotation: uint64(os.Getpid()) * 64} // 64,000 connections from here on, the next process begins elsewhere
 	if cfg.Redial, err = o.again.redial(); err != nil {
+		return cfg, err
+	}
+	if cfg.Manners, err = o.manners.manners(o.seed); err != nil {
 		return cfg, err
 	}
 	if o.interval != "" {

@@ -132,6 +132,7 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 		fmt.Fprintf(t, "opened again\t%d\n", r.Reconnects)
 	}
 	recoveryLines(t, r.Recovery)
+	mannerLines(t, r.Misbehaving)
 	fmt.Fprintf(t, "opened per second\t%.0f%s\n", r.OpenPerS, beside(r.OpenAsked, "%.4g"))
 	fmt.Fprintf(t, "held, s\t%.1f%s\n", r.Hold, beside(r.HoldAsked, "%.4g"))
 	fmt.Fprintf(t, "bytes\t%d\n", r.Bytes)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	mrand "math/rand/v2"
 	"runtime"
 	"strconv"
 	"strings"
@@ -123,6 +124,12 @@ func (cfg *Config) check() error {
 	case cfg.Machines == 0 && room(limit) < (n+workers-1)/workers:
 		return notStarted("%d connections over %d workers are up to %d for each, and the hard limit here is %d file descriptors, %d of them set aside; give --workers %d, or raise the limit (ulimit -Hn)",
 			n, workers, (n+workers-1)/workers, limit.Hard, rlimit.Reserve, needed(n, limit))
+	}
+	if err := cfg.Flood.Manners.Check(n); err != nil {
+		return unstarted{err}
+	}
+	for cfg.Flood.Manners.Any() && cfg.Flood.Manners.Seed == 0 { // or each worker would draw its own
+		cfg.Flood.Manners.Seed = mrand.Uint64()
 	}
 	if cfg.Watch == nil {
 		cfg.Watch = func(Progress) {}
@@ -335,7 +342,7 @@ func (c *coordinator) share() {
 		return
 	}
 	f := c.cfg.Flood
-	p := plan{Ask: c.cfg.Ask, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Redial: f.Redial, ByDue: f.ByDue,
+	p := plan{Ask: c.cfg.Ask, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Redial: f.Redial, Manners: f.Manners, ByDue: f.ByDue,
 		Every: min(beatEvery*time.Duration(1+(len(c.members)-1)/beatMost), beatLast)}
 	least := 1
 	if f.InFlight <= 0 && f.Pace.Unlimited() {

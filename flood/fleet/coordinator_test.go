@@ -137,7 +137,7 @@ func tallyOf(t *testing.T, targets int) []byte {
 // The whole protocol, as three workers of different size see it.
 func TestCoordinatorOfThree(t *testing.T) {
 	s := coordinate(t, Config{Machines: 3, Ask: flood.Ask{Header: []string{"TE: chunked"}}, Flood: flood.Config{Targets: load(t, "http://127.0.0.1:1/a/{01..12}", "http://127.0.0.1:1/b"),
-		InFlight: 9, ByDue: time.Second, Redial: flood.Redial{Policy: flood.PolicyAbout, First: time.Minute}, Seed: 7, Rotation: 5}})
+		InFlight: 9, ByDue: time.Second, Redial: flood.Redial{Policy: flood.PolicyAbout, First: time.Minute}, Seed: 7, Rotation: 5, Manners: flood.Manners{By: [5]flood.Misconduct{{Percent: 10, Rate: 5}}}}})
 	fakes := []*fake{s.join(t, 1, 100), s.join(t, 2, 2)}
 
 	// A hello whose answer was lost gets the same answer.
@@ -154,7 +154,7 @@ func TestCoordinatorOfThree(t *testing.T) {
 	want := []string{"http://127.0.0.1:1/a/{01..06}\n", "http://127.0.0.1:1/a/{07..08}\n", "http://127.0.0.1:1/a/{09..12}\nhttp://127.0.0.1:1/b\n"}
 	for i, f := range fakes {
 		p := f.until("the plan", beat{State: waiting}, func(o orders) bool { return o.Plan != nil }).Plan
-		if p.InFlight != 3 || p.Redial.First != time.Minute || p.Seed != uint64(7+i) || p.ByDue != time.Second || p.Ask.Header[0] != "TE: chunked" || p.Rotation != uint64(5+i) || p.Turns[0].Event != uint64(i) {
+		if p.InFlight != 3 || p.Redial.First != time.Minute || p.Seed != uint64(7+i) || p.Manners.By[0].Rate != 5 || p.Manners.Whole != 13 || p.Manners.First != []int{0, 6, 8}[i] || p.Manners.Seed == 0 || p.ByDue != time.Second || p.Ask.Header[0] != "TE: chunked" || p.Rotation != uint64(5+i) || p.Turns[0].Event != uint64(i) {
 			t.Errorf("plan of %d: %+v", i, *p)
 		}
 		piece := f.say(shareSubject(f.Run), wanted{Worker: f.Worker}, nil)

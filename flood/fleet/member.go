@@ -51,6 +51,9 @@ func (m *member) settled() bool { return m.gone || m.phase == flood.Hold }
 // give makes a share the member's.
 func (m *member) give(t *flood.Targets, s flood.Share, p plan) {
 	p.Targets, p.Rotation, p.Turns = s.To-s.From, s.Rotation, s.Turns
+	if p.Manners.Any() {
+		p.Manners.First, p.Manners.Whole = s.From, t.Len()
+	}
 	m.share, m.plan = s, &p
 	ms := func(d time.Duration) float64 { return math.Round(float64(d)/1e3) / 1e3 }
 	m.row = Worker{Name: m.name(), Host: m.hello.Host, PID: m.hello.PID, Asked: p.Targets,

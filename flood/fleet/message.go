@@ -148,6 +148,7 @@ type plan struct {
 	ConnectTimeout time.Duration `json:"connect_timeout_ns"`
 	Redial         flood.Redial  `json:"redial,omitzero"`
 	Seed           uint64        `json:"seed,omitzero"`
+	Manners        flood.Manners `json:"manners,omitzero"`
 	ByDue          time.Duration `json:"by_due_ns,omitzero"`
 	Every          time.Duration `json:"beat_ns"` // between two beats
 }
@@ -155,11 +156,11 @@ type plan struct {
 // config is the plan as flood takes it, still without its targets, and the rules for those.
 func (p *plan) config() (cfg flood.Config, rules flood.Rules, err error) {
 	if p.Targets < 1 || p.Targets > maxTargets || len(p.Turns) > maxTurns || p.InFlight < 0 ||
-		p.ConnectTimeout <= 0 || p.Redial.Check() != nil || p.ByDue < 0 || p.Every < beatEvery || p.Every > beatLast {
+		p.ConnectTimeout <= 0 || p.Redial.Check() != nil || p.Manners.Check(p.Targets) != nil || p.ByDue < 0 || p.Every < beatEvery || p.Every > beatLast {
 		return cfg, rules, errMessage
 	}
 	cfg = flood.Config{Rotation: p.Rotation, Turns: p.Turns, InFlight: p.InFlight, ConnectTimeout: p.ConnectTimeout,
-		Redial: p.Redial, Seed: p.Seed, ByDue: p.ByDue, Every: p.Every}
+		Redial: p.Redial, Manners: p.Manners, Seed: p.Seed, ByDue: p.ByDue, Every: p.Every}
 	if cfg.Pace, err = pace.Parse(p.Pace); err != nil {
 		return cfg, rules, err
 	}

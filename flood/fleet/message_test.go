@@ -67,13 +67,13 @@ func TestMessagesRefused(t *testing.T) {
 func TestPlanSurvives(t *testing.T) {
 	for _, rate := range []pace.Rate{{}, pace.Every(10 * time.Millisecond), {Events: 5, Per: 2 * time.Second}, {Events: 1e6, Per: time.Second}} {
 		in := plan{Targets: 7, Rotation: 1 << 40, Ask: flood.Ask{Header: []string{"TE: chunked"}, As: "sse", Trust: clienttls.Trust{Insecure: true}}, Pace: rate.String(), Turns: flood.Turns{{Every: 3}},
-			InFlight: 4, ConnectTimeout: time.Second, Redial: flood.Redial{Policy: flood.PolicyAbout, First: time.Minute, Respect: true}, Seed: 7, ByDue: time.Hour, Every: 2 * beatEvery}
+			InFlight: 4, ConnectTimeout: time.Second, Redial: flood.Redial{Policy: flood.PolicyAbout, First: time.Minute, Respect: true}, Seed: 7, Manners: flood.Manners{By: [5]flood.Misconduct{{Percent: 10, Rate: 5}}, Seed: 3, First: 1, Whole: 9}, ByDue: time.Hour, Every: 2 * beatEvery}
 		var out plan
 		if err := json.Unmarshal(text(t, in), &out); err != nil || fmt.Sprint(out) != fmt.Sprint(in) {
 			t.Fatalf("%+v, %v; want %+v", out, err, in)
 		}
 		cfg, _, err := out.config()
-		if err != nil || cfg.Pace.Due(1000) != rate.Due(1000) || cfg.InFlight != 4 || cfg.Redial != (flood.Redial{Policy: flood.PolicyAbout, First: time.Minute, Respect: true}) || cfg.Seed != 7 || cfg.ByDue != time.Hour || cfg.Rotation != 1<<40 {
+		if err != nil || cfg.Pace.Due(1000) != rate.Due(1000) || cfg.InFlight != 4 || cfg.Redial != (flood.Redial{Policy: flood.PolicyAbout, First: time.Minute, Respect: true}) || cfg.Seed != 7 || cfg.Manners != in.Manners || cfg.ByDue != time.Hour || cfg.Rotation != 1<<40 {
 			t.Errorf("%+v, %v", cfg, err)
 		}
 	}
