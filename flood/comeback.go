@@ -65,15 +65,20 @@ func (b *comebacks) first(c *comeback, s wire.Stamp) bool {
 }
 
 // judge tells the cut before the connection of r what the stamp s on it means. It was fresh, or a repeated one, and has changed the number of missing
-// messages by gaps. What was due while nobody was there is recovered, or duplicated where it had come; what a sequence is missing at its first message
-// is missed, unless its run began later. What is filled in afterwards was not.
+// messages by gaps. What was written while nobody was there is recovered, or duplicated where it had come; what a sequence is missing at its first message
+// is missed, unless its run began later. What is filled in afterwards was not. A generator that could not write either, and did when the server was
+// there again, has only been late: a stamp that says how late is taken at its word.
 func (a *lane) judge(r *record, s wire.Stamp, fresh bool, gaps int64) {
 	c := a.backs.slab.At(r.past)
 	cut := a.tally.cuts.find(c.cut)
 	if cut == nil {
 		return
 	}
-	before, first := s.Due < c.at, a.backs.first(c, s)
+	written := s.Due
+	if s.Lag != wire.NoLag {
+		written += int64(s.Lag)
+	}
+	before, first := written < c.at, a.backs.first(c, s)
 	switch {
 	case before && fresh:
 		cut.recovered++

@@ -156,14 +156,27 @@ type Cut struct {
 	Back100    *float64 `json:"back_100_ms"`    //
 	Peak       int      `json:"peak_in_100ms"`  // the most that opened again within 100 ms
 	Missed     uint64   `json:"missed"`         // messages that none of them received though their successors came on the next connection
-	Recovered  uint64   `json:"recovered"`      // messages due before the next connection was open that came on it after all
-	Duplicated uint64   `json:"duplicated"`     // messages due before it that came on it a second time
+	Recovered  uint64   `json:"recovered"`      // messages written before the next connection was open that came on it after all
+	Duplicated uint64   `json:"duplicated"`     // messages written before it that came on it a second time
 }
 
 // Recovery says what was lost while the run lasted, and how it came back.
 type Recovery struct {
 	Cuts []Cut `json:"cuts"`           // the largest, in their order
 	More int   `json:"more,omitempty"` // smaller ones
+}
+
+// gone reports whether most of so many connections were lost at a time: the server was not there, and nobody could write to it either.
+func (r *Recovery) gone(asked int) bool {
+	if r == nil {
+		return false
+	}
+	for _, c := range r.Cuts {
+		if c.Lost*2 >= asked {
+			return true
+		}
+	}
+	return false
 }
 
 // recovery is nil where nothing was lost.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"cometctl/internal/pace"
+	"cometctl/internal/timing"
 	"cometctl/internal/wire"
 )
 
@@ -235,5 +237,43 @@ func TestBackoffOfPolls(t *testing.T) {
 	r.read(6, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
 	if r.hangUp(6, io.EOF); waits() != 1 {
 		t.Errorf("after an answer it has waited %d times", waits())
+	}
+}
+
+// A generator that wrote late while the server was gone is no bottleneck.
+func TestRecoveryExcusesLag(t *testing.T) {
+	late := &timing.Percentiles{P99: 900}
+	for lost, want := range map[int]int{0: 1, 49: 1, 50: 0, 100: 0} {
+		r := Result{Asked: 100, Messages: 5000, Lag: late, Service: &timing.Percentiles{P99: 2}}
+		if lost > 0 {
+			r.Recovery = &Recovery{Cuts: []Cut{{Lost: 1}, {Lost: lost}}}
+		}
+		if r.Weigh(nil, pace.Rate{}); len(r.Client.Bottleneck) != want {
+			t.Errorf("with %d of 100 lost: %q", lost, r.Client.Bottleneck)
+		}
+	}
+}
+
+// What was due while nobody was there, and written when somebody was, is late and nothing else.
+func TestRecoveryByWriting(t *testing.T) {
+	r := newRig(t, 1, "http://127.0.0.1:8000/test/1")
+	r.redialBy(Redial{Policy: PolicyImmediate})
+	r.dialAll()
+	r.open(1)
+	r.read(1, okHead)
+	run := wire.NewRunTag(time.Unix(0, testStart), 0)
+	say := func(seq uint64, due int64, lag time.Duration) string {
+		return string(wire.AppendChunk(nil, wire.AppendStamp(nil, run, []byte("1"), seq, due, lag)))
+	}
+	r.read(1, say(1, r.now, 0))
+	r.hangUp(1, io.EOF)
+	gone := r.now + ms
+	r.now += 100 * ms
+	r.next()
+	r.open(2)
+	r.read(2, okHead)
+	r.read(2, say(2, gone, 0)+say(3, gone, 98*time.Millisecond)+say(4, gone, 99*time.Millisecond)+say(5, gone, time.Second))
+	if c := r.result().Recovery.Cuts[0]; c.Recovered != 2 || c.Missed != 0 {
+		t.Errorf("%+v, want 2 recovered", c)
 	}
 }

@@ -26,6 +26,9 @@ func (r *Result) Weigh(readings []strain.Reading, schedule pace.Rate) {
 		NoMemory: r.FailedBy[string(causeMemory)], TimedOut: r.FailedBy[string(causeTimeout)], Messages: r.Messages,
 		Lag: r.Lag, Service: r.Service,
 		Asked: r.OpenAsked, Achieved: r.OpenPerS}
+	if r.Recovery.gone(r.Asked) { // a generator that wrote late had nobody to write to
+		f.Lag, f.Service = nil, nil
+	}
 	if r.Connect != nil {
 		f.ConnectP99 = r.Connect.P99
 	}

@@ -102,7 +102,7 @@ func recoveryMetrics() (m metrics[floodEnd, floodNow]) {
 			}})
 	}
 	sum("missed", "messages that none received because connections were lost, known by what came on the next ones", func(c flood.Cut) uint64 { return c.Missed })
-	sum("recovered", "messages that were due while their connection was lost and came on the next one", func(c flood.Cut) uint64 { return c.Recovered })
+	sum("recovered", "messages that were written while their connection was lost and came on the next one", func(c flood.Cut) uint64 { return c.Recovered })
 	return m
 }
 
