@@ -57,6 +57,9 @@ type Config struct {
 	Redial         Redial              // when a connection that failed or ended is dialed again; the zero Redial is never
 	Manners        Manners             // who misbehaves, and how; Asked, Open and all else of the result is about the others
 	Seed           uint64              // of what is drawn; 0: another one each time
+	Drain          time.Duration       // after the hold, so long is read on what comes late; 0: not at all
+	Runs           Runs                // whose messages count
+	HDR            *HDRLog             // where the distributions are logged while they grow; nil: nowhere
 	ByDue          time.Duration       // step of Result.ByDue; 0: there is none
 	Sources        []netip.Prefix      // addresses to connect from; none: IPv4 loopback targets rotate through 127.0.0.0/8
 	Rotation       uint64              // where in 127.0.0.0/8 that begins: a number that another process has not

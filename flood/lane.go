@@ -41,6 +41,7 @@ type lane struct {
 	trying   int // those of them that are the first of their target
 	stopping bool
 	settled  bool // every target was open or has failed
+	reading  int  // connections that are left while what comes is late
 
 	recs    *slab.Slab[record] // mirrors the loop's slots
 	heads   heads
@@ -71,7 +72,6 @@ type plan struct {
 	cast     cast          // the same, target by target
 	seed     uint64        // of what is drawn: how long who waits
 	byDue    time.Duration // step of tally.due; 0: it is not counted
-	runs     Runs          // whose messages count
 	clock    func() int64  // ns since the epoch; never goes back
 	allowed  atomic.Int64  // targets below this index may be dialed
 	again    chan struct{} // a lane asks for a fill in another turn; holds one
@@ -82,7 +82,6 @@ func newLane(p *plan, index int) *lane {
 	a := &lane{plan: p, next: index, recs: new(slab.Slab[record]), tally: NewTally(p.byDue), keys: newKeys(), parking: newParking(p.redial, p.seed, index)}
 	a.heads.frames.protocols = p.targets.protocols
 	a.heads.places.wanted, a.heads.places.resume = p.redial.Respect || p.redial.Resume, p.redial.Resume
-	a.tracker.wanted = p.runs
 	a.recruit()
 	return a
 }
@@ -337,6 +336,7 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 	}
 	a.heads.forgetKept(&r.stream)
 	*r = record{}
+	a.drained()
 	if a.fill(l); a.settled && a.tally.open == 0 {
 		signal(a.plan.changed)
 	}

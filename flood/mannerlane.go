@@ -31,7 +31,7 @@ func (a *lane) recruit() {
 			continue
 		}
 		p := &plan{targets: a.plan.targets, origins: a.plan.origins, lanes: a.plan.lanes, inFlight: a.plan.inFlight, timeout: a.plan.timeout,
-			redial: Redial{Policy: PolicyAbout, First: comeBack}, seed: a.plan.seed + uint64(m), runs: a.plan.runs,
+			redial: Redial{Policy: PolicyAbout, First: comeBack}, seed: a.plan.seed + uint64(m),
 			clock: a.plan.clock, again: a.plan.again, changed: a.plan.changed}
 		b := newLane(p, a.next)
 		b.next, b.settled = p.targets.Len(), true // what is new comes from a

@@ -85,5 +85,6 @@ type Phase string
 const (
 	Ramp  Phase = "ramp"  // connections are being opened
 	Hold  Phase = "hold"  // every connection is open or has failed
+	Late  Phase = "late"  // with Config.Drain: the hold is over, and what comes now is late
 	Drain Phase = "drain" // connections are being closed
 )

@@ -22,6 +22,9 @@ type run struct {
 	total  *timing.Buckets // by due time, of the whole run; nil: nobody asked
 	meter  *strain.Meter   // of ourselves
 	held   time.Time       // when the hold began; zero: it has not
+	ended  time.Time       // when it was over
+
+	tick, interval <-chan time.Time // it is time to show and to log how the run is getting on; nil: it never is
 }
 
 // Run opens, holds and closes the connections, and returns what was found: after Hold, when ctx ends (both without an
@@ -42,28 +45,39 @@ func (f *Flood) Run(ctx context.Context) (Result, error) {
 	}
 	defer r.due.Stop()
 	defer r.wake.Stop()
+	for _, a := range f.lanes {
+		a.all(func(b *lane) { b.tracker.wanted = f.cfg.Runs.since(r.began) })
+	}
+	f.cfg.HDR.Begin(time.Unix(0, r.began))
+	var end [2]func()
+	r.tick, end[0] = ticks(f.cfg.Every)
+	r.interval, end[1] = ticks(f.cfg.HDR.Every())
+	defer end[0]()
+	defer end[1]()
 	r.meter = r.measure()
 	r.enter(Ramp)
 	err = r.wait(ctx)
-	return r.finish(), err
+	r.ended = time.Now()
+	reading := r.meter.End()
+	if f.cfg.Drain > 0 {
+		r.drain(ctx)
+	}
+	return r.finish(reading), err
 }
 
 // wait lets the run go on until it is over.
 func (r *run) wait(ctx context.Context) error {
-	var hold, tick <-chan time.Time
-	if r.cfg.Every > 0 {
-		t := time.NewTicker(r.cfg.Every)
-		defer t.Stop()
-		tick = t.C
-	}
+	var hold <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hold:
 			return nil
-		case <-tick:
+		case <-r.tick:
 			r.show()
+		case <-r.interval:
+			r.log()
 		case <-r.due.C:
 			r.release()
 		case <-r.wake.C:
@@ -176,18 +190,33 @@ func (r *run) tell() {
 	}
 }
 
-// finish takes the result and closes all connections.
-func (r *run) finish() Result {
+// ticks is a channel that wakes each so often, never for 0, and its end.
+func ticks(every time.Duration) (<-chan time.Time, func()) {
+	if every <= 0 {
+		return nil, func() {}
+	}
+	t := time.NewTicker(every)
+	return t.C, t.Stop
+}
+
+// log ends an interval of the log.
+func (r *run) log() {
+	r.add(false, func(a *lane, _ netloop.Loop) { a.snapshot(r.sum) })
+	r.cfg.HDR.Add(time.Unix(0, r.plan.clock()), r.sum)
+}
+
+// finish takes the result and closes all connections. reading is what was measured of this process until the hold was over.
+func (r *run) finish(reading strain.Reading) Result {
 	r.phase = Drain
-	reading := r.meter.End()
 	r.add(true, func(a *lane, l netloop.Loop) {
 		a.snapshot(r.sum)
 		a.stop(l)
 	})
 	r.tell()
+	r.cfg.HDR.Add(time.Unix(0, r.plan.clock()), r.sum)
 	result := r.sum.Result(r.cfg.Targets.Len())
 	result.ByDue = r.total
 	result.Weigh([]strain.Reading{reading}, r.cfg.Pace)
-	result.holding(r.cfg.Hold, r.held)
+	result.holding(r.cfg.Hold, r.held, r.ended)
 	return result
 }

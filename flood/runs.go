@@ -13,9 +13,10 @@ import (
 // Runs says the messages of which runs of a generator a flood counts as its own. Those of others are told apart in Result.Runs: they are
 // in no other count, nor in a distribution. The zero Runs are all there are.
 type Runs struct {
-	Tag   wire.RunTag // of any worker of the one run that counts; 0: there is no such one
-	Since int64       // ns since the epoch: only runs that began then or later count; 0: all
-	New   bool        // Since is when the flood begins; Run sets it
+	Tag wire.RunTag // of any worker of the one run that counts; 0: there is no such one
+	New bool        // only runs that begin after the flood does
+
+	from int64 // New: when that was, in ns since the epoch
 }
 
 // ParseRuns reads a run's tag, as msggen's result has it in run.tag, or "new": only the runs that begin after the flood does.
@@ -49,7 +50,13 @@ func (r Runs) count(first wire.RunTag) bool {
 	if r.Tag != 0 {
 		return first == r.Tag.First()
 	}
-	return first.Start().UnixMilli() >= r.Since/int64(time.Millisecond)
+	return !r.New || first.Start().UnixMilli() >= r.from/int64(time.Millisecond)
+}
+
+// since is r for a flood that began at the time now.
+func (r Runs) since(now int64) Runs {
+	r.from = now
+	return r
 }
 
 // maxRuns is how many runs are told apart; otherRuns is the tag under which the messages of all further ones are summed up, those that count

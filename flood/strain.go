@@ -36,9 +36,9 @@ func (r *Result) Weigh(readings []strain.Reading, schedule pace.Rate) {
 }
 
 // holding fills what the hold was to be, and what it was. A run that was cut short in its ramp has held nothing.
-func (r *Result) holding(asked time.Duration, began time.Time) {
+func (r *Result) holding(asked time.Duration, began, ended time.Time) {
 	r.HoldAsked = asked.Seconds()
 	if !began.IsZero() {
-		r.Hold = time.Since(began).Seconds()
+		r.Hold = ended.Sub(began).Seconds()
 	}
 }

@@ -33,6 +33,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/url"
@@ -113,6 +114,11 @@ type Config struct {
 
 	ByDue time.Duration // Result.ByDue counts in steps of this length; 0: it does not
 
+	// HDR, where not nil, gets the distribution of the lag in each HDREvery, as HdrHistogram's interval log with the tag lag. Where it fails
+	// the run goes on, without the log.
+	HDR      io.Writer
+	HDREvery time.Duration
+
 	Grace time.Duration // how long to go on without progress once nothing more falls due; 0 means 10 s
 
 	// Progress, where not nil, is called every ProgressEvery while the run goes on, from one goroutine at a time.
@@ -142,6 +148,8 @@ func (c *Config) Check() error {
 			"at most %d ids with so many workers", c.IDs, workers, maxSequences/workers)
 	case c.Duration < 0:
 		return fmt.Errorf("--duration %v: it must be positive, or 0 for no limit", c.Duration)
+	case c.HDR != nil && c.HDREvery <= 0:
+		return fmt.Errorf("--hdr-interval %v: give a time of more than zero, such as 1s", c.HDREvery)
 	case c.ByDue < 0:
 		return fmt.Errorf("--by-due %v: give a time such as 100ms, or 0 for no counts by due time", c.ByDue)
 	case c.Size < 0 || c.Size > MaxSize:

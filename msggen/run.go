@@ -113,6 +113,9 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	}
 	var stopped time.Duration
 	watching.Go(func() { stopped = r.watch(done) })
+	if cfg.HDR != nil {
+		watching.Go(func() { r.log(done) })
+	}
 	sending.Wait()
 	r.took = r.elapsed()
 	reading := meter.End()

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +13,6 @@ import (
 
 	"cometctl/flood"
 	"cometctl/flood/fleet"
-	"cometctl/internal/clienttls"
 	"cometctl/internal/netloop"
 	"cometctl/internal/pace"
 	"cometctl/internal/rlimit"
@@ -27,7 +23,10 @@ type floodOptions struct {
 	rate, interval, source string
 	inFlight, loops        int
 	connectTimeout         time.Duration
-	hold, statsEvery       time.Duration
+	hold, drain            time.Duration
+	statsEvery             time.Duration
+	run                    string
+	hdr                    hdrOptions
 	byDue                  time.Duration
 	again                  redialOptions
 	manners                mannerOptions
@@ -89,6 +88,14 @@ The messages of 'cometctl msggen' carry a stamp, from which flood tells how late
 came, and which are missing, came twice or in the wrong order, on whichever connection
 to the same URL. With --by-due 100ms the JSON result also has by_due: how many distinct
 messages came of those that were due in each 100 ms, to lay beside msggen's.
+
+A message's latency counts from when it was due, and has two parts: the send lag, until the
+generator had written it, and the service time since, which is the server's. With --hdr FILE all
+three are logged as they grow, an interval a line, in the format of HdrHistogram's tools. A message
+whose stamp was spoilt on its way is corrupt, and missing too. With --drain 2s, flood reads on for
+that long when the hold is over, and counts what still comes as late. Messages of several runs
+of msggen are told apart in the JSON result (runs); --run new counts only those that begin after
+this flood, as a server may still send what it has kept of earlier ones.
 
 --workers 8, or auto, splits the URLs over processes of this program, where one has not the
 descriptors or the cores; --in-flight and the schedule are those of all together. With
@@ -172,9 +179,12 @@ func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.IntVar(&o.inFlight, "in-flight", 0, fmt.Sprintf("most handshakes at a time (default %d; no bound with --interval or --rate)", flood.DefaultInFlight))
 	f.DurationVar(&o.connectTimeout, "connect-timeout", flood.DefaultConnectTimeout, "from the start of a connection to the whole head of its response")
 	f.DurationVar(&o.hold, "hold", 0, "hold the connections for this long; 0 is until Ctrl-C")
+	f.DurationVar(&o.drain, "drain", 0, "read on for so long after the hold: what comes then is late, not missing")
 	o.again.add(f)
 	o.manners.add(f)
 	f.DurationVar(&o.byDue, "by-due", 0, "count messages by due time in steps of this `time`, for the JSON result; 0 is not")
+	f.StringVar(&o.run, "run", "", "count only the messages of the run with this `tag` (run.tag in msggen's result), or of runs that begin after this flood (new); those of others are told apart")
+	o.hdr.add(f, "latency, service time and send lag")
 	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
 	f.StringArrayVarP(&o.header, "header", "H", nil, "a `field` that each request carries, such as 'TE: chunked'; may be given several times, and may replace Host, User-Agent and Accept")
 	f.StringVar(&o.as, "as", "", "how http:// URLs are read: sse or poll; default: a response without an end, whatever it is")
@@ -207,6 +217,14 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	show.stop = stop
+	log, err := o.hdr.open()
+	if err != nil {
+		return err
+	}
+	if log != nil {
+		defer log.Close()
+		cfg.HDR = flood.NewHDRLog(log, o.hdr.every)
+	}
 	cfg.Watch, cfg.Every, cfg.Log = show.watch, show.promises.watched(show.every), show.line.println
 	var (
 		result  flood.Result
@@ -230,7 +248,7 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	if printErr := printFlood(s.out, result, workers, judged, o.json); printErr != nil {
 		return printErr
 	}
-	return promiseError(judged, bottleneckError(result.Client, floodVerdict(ctx, result, err, o, show.promises)))
+	return promiseError(judged, bottleneckError(result.Client, log.end(floodVerdict(ctx, result, err, o, show.promises))))
 }
 
 // floodPlan is what was asked for, checked before anything is opened: the flags' values and every URL.
@@ -293,6 +311,8 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 	switch {
 	case o.hold < 0:
 		return cfg, usageErrorf("--hold %v: give a time of zero (until Ctrl-C) or more", o.hold)
+	case o.drain < 0:
+		return cfg, usageErrorf("--drain %v: give a time, or 0 for none", o.drain)
 	case o.connectTimeout <= 0:
 		return cfg, usageErrorf("--connect-timeout %v: give a time of more than zero, such as 10s", o.connectTimeout)
 	case o.intervals && !o.json:
@@ -306,7 +326,7 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 	case o.loops < 1 || o.loops > 256:
 		return cfg, usageErrorf("--loops %d: give a number from 1 to 256", o.loops)
 	}
-	cfg = flood.Config{InFlight: o.inFlight, ConnectTimeout: o.connectTimeout, Hold: o.hold, Seed: o.seed, ByDue: o.byDue,
+	cfg = flood.Config{InFlight: o.inFlight, ConnectTimeout: o.connectTimeout, Hold: o.hold, Drain: o.drain, Seed: o.seed, ByDue: o.byDue,
 		Engine: o.engine, Loops: o.loops,
 		Rotation: uint64(os.Getpid()) * 64} // 64,000 connections from here on, the next process begins elsewhere
 	if cfg.Redial, err = o.again.redial(); err != nil {
@@ -314,6 +334,9 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 	}
 	if cfg.Manners, err = o.manners.manners(o.seed); err != nil {
 		return cfg, err
+	}
+	if cfg.Runs, err = flood.ParseRuns(o.run); err != nil {
+		return cfg, usageError(fmt.Errorf("--run %w", err))
 	}
 	if o.interval != "" {
 		if cfg.Pace, err = pace.ParseInterval(o.interval); err != nil {
@@ -331,64 +354,4 @@ func floodConfig(o floodOptions) (cfg flood.Config, err error) {
 		}
 	}
 	return cfg, nil
-}
-
-// floodVerdict is the command's error without its promises: the run's own, a connection that was not held and of which no promise speaks, or
-// a signal that came too early.
-func floodVerdict(ctx context.Context, r flood.Result, err error, o floodOptions, p *promises[floodEnd, floodNow]) error {
-	tolerated := p.judges("open") || (r.Failed == 0 || p.judges("failed")) && (r.ClosedEarly == 0 || p.judges("closed_early"))
-	switch {
-	case r.Failed+r.ClosedEarly > 0 && !r.Held() && !tolerated:
-		text := notHeld(r, o.again.on())
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, text)
-		}
-		return errors.New(text)
-	case err != nil:
-		return err
-	case ctx.Err() != nil && (o.hold > 0 || r.Open < r.Asked):
-		return errInterrupted
-	}
-	return nil
-}
-
-// notHeld says how many connections were not what was asked for: held, or open at the end where they may come again.
-func notHeld(r flood.Result, reconnect bool) string {
-	why := fmt.Sprintf("%d failed to open%s, %d ended early%s", r.Failed, causes(r.FailedBy), r.ClosedEarly, causes(r.ClosedBy))
-	if reconnect {
-		return fmt.Sprintf("%d of %d connections were not open at the end: %s, %d opened again%s", r.Asked-r.Open, r.Asked, why, r.Reconnects, wayOut(r))
-	}
-	return fmt.Sprintf("%d of %d connections were not held: %s%s", r.Failed+r.ClosedEarly, r.Asked, why, wayOut(r))
-}
-
-// wayOut reads on from what has failed, where one is known for the most frequent cause that has any.
-func wayOut(r flood.Result) string {
-	for _, word := range slices.Concat(byNumber(r.FailedBy), byNumber(r.ClosedBy)) {
-		if hint := clienttls.Hint(word); hint != "" {
-			return "; " + hint
-		}
-	}
-	return ""
-}
-
-// byNumber are the causes, the most frequent first.
-func byNumber(by map[string]int) []string {
-	return slices.SortedFunc(maps.Keys(by), func(a, b string) int {
-		if by[a] != by[b] {
-			return by[b] - by[a]
-		}
-		return strings.Compare(a, b)
-	})
-}
-
-// causes is " (refused 10, timeout 2)", the most frequent first.
-func causes(by map[string]int) string {
-	if len(by) == 0 {
-		return ""
-	}
-	words := byNumber(by)
-	for i, w := range words {
-		words[i] = fmt.Sprintf("%s %d", w, by[w])
-	}
-	return " (" + strings.Join(words, ", ") + ")"
 }

@@ -25,13 +25,15 @@ type rateMeter struct {
 	messages uint64    // until then
 	perS     float64
 	measured bool
+	over     bool // the hold is
 }
 
 // watch takes a progress of the time now into account.
 func (m *rateMeter) watch(p flood.Progress, now time.Time) {
-	if p.Phase == flood.Ramp {
+	if p.Phase == flood.Ramp || m.over {
 		return
 	}
+	m.over = p.Phase == flood.Late
 	if m.began.IsZero() {
 		m.began, m.messages = now, p.Messages
 		return
@@ -72,6 +74,8 @@ func floodMetrics() metrics[floodEnd, floodNow] {
 		metric[end, now]{promise.Metric{Name: "corrupt", Of: "sent", Help: "messages whose stamp was spoilt on their way; they are missing as well"},
 			func(r end) (float64, bool) { return float64(r.Corrupt), r.Messages+r.Missing+r.Corrupt > 0 },
 			func(p now) (float64, bool) { return float64(p.Corrupt), p.Messages+p.Missing+p.Corrupt > 0 }},
+		metric[end, now]{Metric: promise.Metric{Name: "late", Of: "sent", Help: "messages that came after the hold, while --drain lasted"},
+			found: func(r end) (float64, bool) { return float64(r.Late), r.Messages > 0 }},
 		stamped("received", "messages, each counted once",
 			func(r flood.Result) uint64 { return r.Messages }, func(p flood.Progress) uint64 { return p.Messages }),
 		metric[end, now]{promise.Metric{Name: "sent", Help: "messages of which the client knows, received or missing"},

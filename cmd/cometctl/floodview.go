@@ -144,6 +144,10 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 	if r.Corrupt > 0 {
 		fmt.Fprintf(t, "corrupt\t%d\n", r.Corrupt)
 	}
+	if r.Late > 0 {
+		fmt.Fprintf(t, "late\t%d\n", r.Late)
+	}
+	floodRuns(t, r.Runs)
 	fmt.Fprintf(t, "\n\tp50\tp90\tp99\tp99.9\tmax\n")
 	for _, row := range []struct {
 		name string
@@ -162,4 +166,22 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 		return err
 	}
 	return printPromises(w, judged)
+}
+
+// floodRuns are the rows about the runs that messages came from, where that is not one run that counts.
+func floodRuns(w io.Writer, runs []flood.Run) {
+	if len(runs) == 0 || len(runs) == 1 && runs[0].Counted {
+		return
+	}
+	fmt.Fprintf(w, "runs\t%d\n", len(runs))
+	for _, r := range runs {
+		name, not := "of "+r.Start.Format(time.DateTime), ""
+		if r.Tag == "0" {
+			name = "others"
+		}
+		if !r.Counted {
+			not = ", not counted"
+		}
+		fmt.Fprintf(w, "  %s\t%d messages, %d missing%s\n", name, r.Messages, r.Missing, not)
+	}
 }

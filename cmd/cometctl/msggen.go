@@ -27,6 +27,7 @@ type msggenOptions struct {
 	tokenFile      string
 	trust          trustOptions
 	nats           natsOptions
+	hdr            hdrOptions
 	statsEvery     time.Duration
 	json           bool
 	judge          promiseOptions
@@ -146,6 +147,7 @@ func (o *msggenOptions) add(f *pflag.FlagSet) {
 	o.nats.add(f)
 	f.BoolVar(&o.cfg.AllowRemote, "allow-remote", false, "allow a target that is no loopback address")
 	f.DurationVar(&o.cfg.ByDue, "by-due", 0, "count what was sent by the time at which it was due, in `steps` such as 100ms, for --json; 0 is none")
+	o.hdr.add(f, "the lag")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of progress; 0 is none")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object, and progress as JSON lines on stderr")
 }
@@ -162,6 +164,14 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
+	log, err := o.hdr.open()
+	if err != nil {
+		return err
+	}
+	if log != nil {
+		defer log.Close()
+		cfg.HDR, cfg.HDREvery = log, o.hdr.every
+	}
 	live := newLive(s.err, 0, time.Now)
 	o.watch(&cfg, s, live, judge, stop)
 	res, err := msggen.Run(running, cfg)
@@ -179,7 +189,7 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 	if excused(err, res, judge) {
 		err = nil
 	}
-	return promiseError(judged, bottleneckError(res.Client, err))
+	return promiseError(judged, bottleneckError(res.Client, log.end(err)))
 }
 
 // watch makes the run show its progress, and end when a promise is broken.

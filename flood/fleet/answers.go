@@ -178,7 +178,7 @@ func (c *coordinator) giveUp() {
 			_ = m.local.cmd.Process.Kill() // it may have ended just now
 		}
 		if c.begun {
-			c.lost(m, fmt.Sprintf("it did not stop within %v", stopPatience))
+			c.lost(m, fmt.Sprintf("it did not stop within %v", stopPatience+c.cfg.Flood.Drain))
 		}
 		m.gone = true
 	}
@@ -234,8 +234,15 @@ func (c *coordinator) show() {
 	c.cfg.Watch(Progress{c.sum.Progress(asked, c.phase), rows})
 }
 
+// log ends an interval of the log: what was heard of in it is what it has.
+func (c *coordinator) log(now time.Time) {
+	c.add()
+	c.cfg.Flood.HDR.Add(now, c.sum)
+}
+
 func (c *coordinator) result() Result {
 	asked, rows := c.add()
+	c.cfg.Flood.HDR.Add(time.Now(), c.sum)
 	r := Result{c.sum.Result(asked), rows}
 	r.ByDue = c.due
 	var readings []strain.Reading

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	mrand "math/rand/v2"
 	"runtime"
 	"strconv"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"cometctl/flood"
 	"cometctl/internal/broker"
 	"cometctl/internal/nursery"
-	"cometctl/internal/rlimit"
 	"cometctl/internal/timing"
 )
 
@@ -104,55 +102,6 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	return c.result(), err
 }
 
-// check refuses what cannot work before anything is started.
-func (cfg *Config) check() error {
-	n := 0
-	if cfg.Flood.Targets != nil {
-		n = cfg.Flood.Targets.Len()
-	}
-	workers := cfg.Workers + cfg.Machines
-	limit, err := rlimit.Raise()
-	switch {
-	case err != nil:
-		return fmt.Errorf("fleet: %w", err)
-	case n == 0:
-		return notStarted("no targets")
-	case workers == 0:
-		return notStarted("no workers")
-	case workers > n:
-		return notStarted("%d workers for %d connections; each needs one at least", workers, n)
-	case cfg.Machines == 0 && room(limit) < (n+workers-1)/workers:
-		return notStarted("%d connections over %d workers are up to %d for each, and the hard limit here is %d file descriptors, %d of them set aside; give --workers %d, or raise the limit (ulimit -Hn)",
-			n, workers, (n+workers-1)/workers, limit.Hard, rlimit.Reserve, needed(n, limit))
-	}
-	if err := cfg.Flood.Manners.Check(n); err != nil {
-		return unstarted{err}
-	}
-	for cfg.Flood.Manners.Any() && cfg.Flood.Manners.Seed == 0 { // or each worker would draw its own
-		cfg.Flood.Manners.Seed = mrand.Uint64()
-	}
-	if cfg.Watch == nil {
-		cfg.Watch = func(Progress) {}
-	}
-	if cfg.Log == nil {
-		cfg.Log = func(string) {}
-	}
-	if cfg.Flood.ConnectTimeout <= 0 {
-		cfg.Flood.ConnectTimeout = flood.DefaultConnectTimeout
-	}
-	return nil
-}
-
-// unstarted is an ErrNotStarted that says only why.
-type unstarted struct{ error }
-
-func (unstarted) Is(target error) bool { return target == ErrNotStarted }
-func (u unstarted) Unwrap() error      { return u.error }
-
-func notStarted(format string, args ...any) error {
-	return unstarted{fmt.Errorf("fleet: "+format, args...)}
-}
-
 // connect gets the coordinator a NATS. end lets go of it.
 func (c *coordinator) connect(ctx context.Context) (end func(), err error) {
 	to, stop := c.cfg.Connect, func() {}
@@ -223,6 +172,12 @@ func (c *coordinator) conduct(ctx context.Context) error {
 		defer t.Stop()
 		tick = t.C
 	}
+	var interval <-chan time.Time
+	if every := c.cfg.Flood.HDR.Every(); every > 0 {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		interval = t.C
+	}
 	pulse := time.NewTicker(Silence / 10)
 	defer pulse.Stop()
 	interrupt := ctx.Done()
@@ -241,8 +196,12 @@ func (c *coordinator) conduct(ctx context.Context) error {
 		case <-c.late:
 			c.giveUp()
 		case <-tick:
-			if c.begun && c.stage != stopping {
+			if c.begun && (c.stage != stopping || c.phase == flood.Late) {
 				c.show()
+			}
+		case now := <-interval:
+			if c.begun {
+				c.log(now)
 			}
 		case now := <-pulse.C:
 			c.listen(now)
@@ -269,6 +228,7 @@ func (c *coordinator) advance() (over bool, err error) {
 		if c.all(func(m *member) bool { return m.state == ready }) {
 			c.stage, c.begun = flooding, true
 			c.start = c.clock() + int64(startAhead)
+			c.cfg.Flood.HDR.Begin(time.Unix(0, c.start))
 			c.wake()
 			c.enter(flood.Ramp)
 		}
@@ -342,7 +302,7 @@ func (c *coordinator) share() {
 		return
 	}
 	f := c.cfg.Flood
-	p := plan{Ask: c.cfg.Ask, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Redial: f.Redial, Manners: f.Manners, ByDue: f.ByDue,
+	p := plan{Ask: c.cfg.Ask, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Redial: f.Redial, Manners: f.Manners, ByDue: f.ByDue, Drain: f.Drain, Run: f.Runs.String(),
 		Every: min(beatEvery*time.Duration(1+(len(c.members)-1)/beatMost), beatLast)}
 	least := 1
 	if f.InFlight <= 0 && f.Pace.Unlimited() {
@@ -377,9 +337,11 @@ func (c *coordinator) stop() {
 	if !c.holding.IsZero() {
 		c.held = time.Since(c.holding)
 	}
-	patience := stopPatience
+	patience := stopPatience + c.cfg.Flood.Drain
 	if !c.begun { // nothing is to be closed
 		patience = requestTimeout
+	} else if c.cfg.Flood.Drain > 0 {
+		c.enter(flood.Late)
 	}
 	c.stage, c.hold, c.late = stopping, nil, time.After(patience)
 	for _, m := range c.members {

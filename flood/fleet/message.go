@@ -150,19 +150,24 @@ type plan struct {
 	Seed           uint64        `json:"seed,omitzero"`
 	Manners        flood.Manners `json:"manners,omitzero"`
 	ByDue          time.Duration `json:"by_due_ns,omitzero"`
-	Every          time.Duration `json:"beat_ns"` // between two beats
+	Drain          time.Duration `json:"drain_ns,omitzero"`
+	Run            string        `json:"run,omitzero"` // whose messages count, as flood.ParseRuns reads it
+	Every          time.Duration `json:"beat_ns"`      // between two beats
 }
 
 // config is the plan as flood takes it, still without its targets, and the rules for those.
 func (p *plan) config() (cfg flood.Config, rules flood.Rules, err error) {
 	if p.Targets < 1 || p.Targets > maxTargets || len(p.Turns) > maxTurns || p.InFlight < 0 ||
-		p.ConnectTimeout <= 0 || p.Redial.Check() != nil || p.Manners.Check(p.Targets) != nil || p.ByDue < 0 || p.Every < beatEvery || p.Every > beatLast {
+		p.ConnectTimeout <= 0 || p.Redial.Check() != nil || p.Manners.Check(p.Targets) != nil || p.ByDue < 0 || p.Drain < 0 || p.Every < beatEvery || p.Every > beatLast {
 		return cfg, rules, errMessage
 	}
 	cfg = flood.Config{Rotation: p.Rotation, Turns: p.Turns, InFlight: p.InFlight, ConnectTimeout: p.ConnectTimeout,
-		Redial: p.Redial, Manners: p.Manners, Seed: p.Seed, ByDue: p.ByDue, Every: p.Every}
+		Redial: p.Redial, Manners: p.Manners, Seed: p.Seed, ByDue: p.ByDue, Drain: p.Drain, Every: p.Every}
 	if cfg.Pace, err = pace.Parse(p.Pace); err != nil {
 		return cfg, rules, err
+	}
+	if cfg.Runs, err = flood.ParseRuns(p.Run); err != nil {
+		return cfg, rules, errMessage
 	}
 	rules, err = p.Ask.Rules()
 	return cfg, rules, err
@@ -236,7 +241,7 @@ func parseBeat(b []byte) (beat, error) {
 		return m, errMessage
 	}
 	switch m.Phase {
-	case "", flood.Ramp, flood.Hold, flood.Drain:
+	case "", flood.Ramp, flood.Hold, flood.Late, flood.Drain:
 	default:
 		return m, errMessage
 	}

@@ -1,32 +1,18 @@
 package timing
 
-import (
-	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
-)
+import "time"
 
 // Counts is what a Histogram recorded, as programs hand it to each other: pairs of a duration in microseconds and of how many were as long
 // as that to the Histogram's three digits, the shortest first. Counts of several intervals are added up in one Histogram (Add).
 type Counts [][2]int64
 
 // Interval tells what a Histogram that only ever grows recorded since it was last asked. The zero Interval was never asked.
-type Interval struct{ before []int64 }
+type Interval struct{ growth }
 
 // Next returns what h recorded since the call before. All calls must be with one histogram's states, in their order.
 func (i *Interval) Next(h Histogram) Counts {
-	now := h.h.Export()
-	before := i.before
-	i.before = append([]int64(nil), now.Counts...)
-	for k, n := range before {
-		now.Counts[k] -= n
-	}
 	counts := Counts{}
-	for _, bar := range hdrhistogram.Import(now).Distribution() {
-		if bar.Count > 0 {
-			counts = append(counts, [2]int64{bar.To, bar.Count})
-		}
-	}
+	i.each(h.Snapshot(), func(_, to, count int64) { counts = append(counts, [2]int64{to, count}) })
 	return counts
 }
 

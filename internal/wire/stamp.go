@@ -99,8 +99,8 @@ func AppendStamp(dst []byte, run RunTag, id []byte, seq uint64, due int64, lag t
 	return append(dst, '~')
 }
 
-// NextStamp looks for the first stamp in b. If ok, s is that stamp and b[:n] ends with it; where s is corrupt, b[:n] ends with its
-// first byte, as its end is not known. Otherwise there is no whole one, and b[n:], which is shorter than MaxStamp, may be the
+// NextStamp looks for the first stamp in b. If ok, s is that stamp and b[:n] ends with it; where s is corrupt, b[:n] ends with what cannot
+// be another one. Otherwise there is no whole one, and b[n:], which is shorter than MaxStamp, may be the
 // beginning of one: keep it in front of what comes next.
 //
 // Ids may hold dots and tildes, so RUN ends at the first dot, the other numbers are read from the right, and of several readings
@@ -119,7 +119,7 @@ func NextStamp(b []byte) (s Stamp, n int, ok bool) {
 		s, size, more := parseStamp(b[n:])
 		switch {
 		case s.Corrupt:
-			return Stamp{Corrupt: true}, n + 1, true
+			return s, n + past(b[n:n+size], more), true
 		case size > 0:
 			return s, n + size, true
 		case more:
@@ -129,8 +129,25 @@ func NextStamp(b []byte) (s Stamp, n int, ok bool) {
 	}
 }
 
-// parseStamp reads the stamp that begins with b[0], a tilde. size is 0 if there is none; more tells that bytes to come
-// may still make b one.
+// past is how much of b, which is a corrupt stamp and has no other in front, is neither a whole one that is glued to it nor the beginning of
+// one, for which there must be more to come. What looks like a beginning and is none either is a part of the spoilt one.
+func past(b []byte, more bool) int {
+	for n := 1; ; n++ {
+		i := bytes.IndexByte(b[n:], '~')
+		if i < 0 {
+			return len(b)
+		}
+		n += i
+		if s, size, open := parseStamp(b[n:]); s.Corrupt {
+			continue
+		} else if size > 0 || open && more {
+			return n
+		}
+	}
+}
+
+// parseStamp reads the stamp that begins with b[0], a tilde. size is 0 if there is none, and how far it was read if it is corrupt; more
+// tells that bytes to come may still make b one, or belong to one that begins in a corrupt one.
 func parseStamp(b []byte) (s Stamp, size int, more bool) {
 	digits := span(b[1:min(len(b), 1+maxRun)], isDigit)
 	if 1+digits == len(b) {
@@ -140,25 +157,32 @@ func parseStamp(b []byte) (s Stamp, size int, more bool) {
 	if !ok || b[1+digits] != '.' {
 		return s, 0, false
 	}
-	torn := Stamp{Corrupt: isRun(digits)} // what it is if it is not whole
+	torn := func(size int, more bool) (Stamp, int, bool) { // it is not whole
+		if !isRun(digits) {
+			return Stamp{}, 0, false
+		}
+		return Stamp{Corrupt: true}, size, more
+	}
 	first := 1 + digits + 1
 	body := b[first:min(len(b), first+maxID+maxTail+1)]
 	whole := len(body) > maxID+maxTail // a stamp that begins here ends in the bytes that we have
 	for end := 0; ; end++ {
 		k := bytes.IndexByte(body[end:], '~')
-		if k < 0 {
-			if !whole && span(body[end:], isID) == len(body)-end {
-				return s, 0, true
+		if k < 0 { // no end, but perhaps a byte that cannot be
+			k = len(body) - end
+		}
+		if n := span(body[end:end+k], isID); n < k {
+			return torn(first+end+n+1, false)
+		}
+		if end += k; end == len(body) {
+			if whole {
+				return torn(first+end, true)
 			}
-			return torn, 0, false
+			return s, 0, true
 		}
-		if span(body[end:end+k], isID) < k {
-			return torn, 0, false
-		}
-		end += k
 		if s, ok := cutStamp(RunTag(run), b[:first+end], first); ok {
 			if s.Corrupt {
-				return torn, 0, false
+				return torn(first+end+1, false)
 			}
 			return s, first + end + 1, false
 		}

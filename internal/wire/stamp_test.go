@@ -243,40 +243,79 @@ func TestNextStamp(t *testing.T) {
 }
 
 // slowStamps is the definition: of all pairs of tildes that enclose a stamp, the first beginning, then its first end. A
-// beginning that is no stamp is passed over, and counts as a corrupt one where it is sure to be one; a stamp's bytes belong to no other.
+// beginning that is no stamp is passed over, and counts as a corrupt one where it is sure to be one, with all behind it that goes on as a stamp
+// does but what begins a whole one. A stamp's bytes belong to no other.
 func slowStamps(text string) (found []string) {
 	for i := 0; i < len(text); i++ {
-		if text[i] != '~' {
-			continue
-		}
-		for j := i + 1; ; j++ {
-			if j == len(text) || j-i == MaxStamp {
-				if sureBeginning.MatchString(text[i:]) && !open(text[i+1:]) {
-					found = append(found, "corrupt")
-				}
-				break
-			}
-			what := judgeStamp(text[i : j+1])
-			if what == "corrupt" && sureBeginning.MatchString(text[i:]) {
-				found = append(found, what)
-			} else if what != "" && what != "corrupt" {
-				found = append(found, what)
-				i = j
-			}
-			if what != "" {
-				break
-			}
+		what, size := slowStamp(text[i:])
+		switch {
+		case what == "corrupt":
+			found = append(found, what)
+			i += slowPast(text[i:i+abs(size)], size < 0) - 1
+		case what != "":
+			found = append(found, what)
+			i += size - 1
 		}
 	}
 	return found
 }
 
+// slowStamp returns what text begins with, and how far that reaches: below 0 where it is longer than a stamp can be.
+func slowStamp(text string) (what string, size int) {
+	if text[0] != '~' {
+		return "", 0
+	}
+	end := 1
+	for ; end < len(text) && end < MaxStamp; end++ {
+		what := judgeStamp(text[:end+1])
+		if what == "corrupt" && !sureBeginning.MatchString(text) {
+			return "", 0
+		} else if what != "" {
+			return what, end + 1
+		}
+	}
+	if !sureBeginning.MatchString(text) || open(text[1:]) {
+		return "", 0
+	}
+	dot := strings.Index(text, ".")
+	for end = dot + 1; end < min(len(text), dot+1+maxRest+1); end++ {
+		if !validID(text[end : end+1]) {
+			return "corrupt", end + 1
+		}
+	}
+	return "corrupt", -end
+}
+
+// slowPast is how much of a corrupt stamp is not the beginning of another one.
+func slowPast(text string, long bool) int {
+	for i := 1; i < len(text); i++ {
+		if text[i] != '~' {
+			continue
+		}
+		if what, _ := slowStamp(text[i:]); what != "" && what != "corrupt" || what == "" && long && mayGoOn(text[i:]) {
+			return i
+		}
+	}
+	return len(text)
+}
+
+// mayGoOn tells whether a text without an end may still become a stamp.
+func mayGoOn(text string) bool {
+	run, rest, dot := strings.Cut(text[1:], ".")
+	_, ok := number(run)
+	return len(run) <= 20 && (ok && dot && open(text[1:]) || !dot && strings.Trim(run, "0123456789") == "" && len(rest) == 0)
+}
+
+func abs(n int) int { return max(n, -n) }
+
 var sureBeginning = regexp.MustCompile(`^~([1-9][0-9]{15,16})\.`)
+
+const maxRest = 128 + 1 + 20 + 1 + 19 + 1 + 13 + 1 + 10 // behind the run's dot
 
 // open tells whether what comes next may still make a stamp of a beginning and this.
 func open(text string) bool {
 	dot := strings.Index(text, ".")
-	return len(text)-dot-1 <= 128+1+20+1+19+1+13+1+10 && validRest(text)
+	return len(text)-dot-1 <= maxRest && validRest(text)
 }
 
 func validRest(text string) bool {
