@@ -86,7 +86,7 @@ func (a *lane) park(r *record) {
 	if lost {
 		p.cut = a.tally.cuts.lose(now)
 	}
-	asked := max(a.heads.places.said(), a.leave(p, r))
+	asked := max(a.heads.places.said(&r.stream), a.leave(p, r))
 	if a.parking.wait(past, now, lost && p.waits == 0, asked) {
 		signal(a.plan.again) // the run does not know of one so early
 	}

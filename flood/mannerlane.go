@@ -146,8 +146,9 @@ func (a *lane) drip(l netloop.Loop, c netloop.Conn) {
 		return
 	}
 	l.Write(c, a.request[at:at+1], 0)
-	r.stream.left++
-	l.SetDeadline(c, a.does.Every)
+	if r.stream.left++; at+1 < len(a.request) { // an answer may be followed by a poll, which needs no help
+		l.SetDeadline(c, a.does.Every)
+	}
 }
 
 // misbehaved adds what the lanes behind a have counted to t.

@@ -13,7 +13,8 @@ type places struct {
 	wanted bool // the Redial respects what the server says, or resumes
 	resume bool
 	slab   slab.Slab[wire.EventPlace]
-	after  time.Duration // what the answer that was refused just now has said by Retry-After
+
+	after map[*stream]time.Duration // what answers that were refused have said by Retry-After, until their connections are closed
 }
 
 // begin is called at the head of a good answer: what was kept of the stream before goes on.
@@ -63,17 +64,22 @@ func (p *places) forget(kept *slab.Slot) {
 }
 
 // refused looks at an answer that is none for what it says of the next try (RFC 9110 section 10.2.3).
-func (p *places) refused(r *wire.Response) {
-	p.after = 0
-	if p.wanted && (r.Status == 503 || r.Status == 429) {
-		p.after = retryAfter(r)
+func (p *places) refused(s *stream, r *wire.Response) {
+	if !p.wanted || r.Status != 503 && r.Status != 429 {
+		return
+	}
+	if after := retryAfter(r); after > 0 {
+		if p.after == nil {
+			p.after = map[*stream]time.Duration{}
+		}
+		p.after[s] = after
 	}
 }
 
-// said is what the answer that was refused just now has said; it is said once.
-func (p *places) said() time.Duration {
-	after := p.after
-	p.after = 0
+// said is what a refused answer on a connection that is closed has said.
+func (p *places) said(s *stream) time.Duration {
+	after := p.after[s]
+	delete(p.after, s)
 	return after
 }
 

@@ -145,7 +145,7 @@ func (s *stream) judge(r *wire.Response, h *heads) error {
 		return nil
 	}
 	if err := s.dialect.check(r); err != nil {
-		h.places.refused(r)
+		h.places.refused(s, r)
 		return err
 	}
 	h.places.begin(s, r)
