@@ -112,6 +112,8 @@ type Config struct {
 	SizeTo int    // not 0: sizes are drawn, each from Size to SizeTo with the same probability
 	Lines  *Lines // what messages say in front of their stamps; nil: their number. Lines are not padded
 
+	ClockOffset time.Duration // what the clock of the stamps is ahead of this machine's
+
 	ByDue time.Duration // Result.ByDue counts in steps of this length; 0: it does not
 
 	// HDR, where not nil, gets the distribution of the lag in each HDREvery, as HdrHistogram's interval log with the tag lag. Where it fails

@@ -195,7 +195,7 @@ func (r *run) result(workers []*worker, stopped time.Duration) Result {
 		Asked: Asked{To: wire.RedactURL(r.cfg.To), Rate: r.cfg.mean(), Duration: r.cfg.Duration.Seconds(), Count: r.cfg.Count,
 			Workers: r.workers, IDs: r.cfg.IDs, Seed: r.cfg.Seed,
 			Size: r.cfg.Size, SizeTo: r.cfg.SizeTo, Dist: r.cfg.Dist.String(), Steps: r.cfg.Steps.String(), Burst: r.cfg.Burst, Poisson: r.cfg.Poisson},
-		Run: RunInfo{Start: r.start.Round(0), Tag: strconv.FormatUint(uint64(wire.NewRunTag(r.start, 0)), 10),
+		Run: RunInfo{Start: r.start.Round(0), Tag: strconv.FormatUint(uint64(wire.NewRunTag(time.Unix(0, r.epoch), 0)), 10),
 			Origin: r.origin, Elapsed: r.took.Seconds()},
 		ByDue: r.byDue,
 	}

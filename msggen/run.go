@@ -40,7 +40,7 @@ type run struct {
 	end       time.Duration // when no more fall due, or are made where there is no rate; never: time does not say
 
 	start time.Time     // event 0 is due
-	epoch int64         // the same, in ns since the epoch
+	epoch int64         // the same by the clock of the stamps, in ns since the epoch
 	took  time.Duration // until the last worker had ended
 
 	soft context.Context         // ends when the run shall stop gently
@@ -86,14 +86,15 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		return Result{}, err
 	}
 	r.start = time.Now()
-	r.epoch = r.start.UnixNano()
+	stamped := r.start.Add(cfg.ClockOffset)
+	r.epoch = stamped.UnixNano()
 
 	meter := strain.Start(r.loops())
 	var sending, watching sync.WaitGroup
 	done := make(chan struct{})
 	precise := len(workers) <= maxPrecise
 	for i, w := range workers {
-		w.compose.tag = wire.NewRunTag(r.start, i)
+		w.compose.tag = wire.NewRunTag(stamped, i)
 		if !precise {
 			w.wait.wake = make(chan struct{}, 1)
 		}

@@ -82,6 +82,7 @@ func TestAdminTable(t *testing.T) {
 			{"GET", "/healthz", 200, "ok\n"},
 			{"GET", "/readyz", 200, "ok\n"},
 			{"HEAD", "/healthz", 200, ""},
+			{"POST", "/clock", 405, ""},
 			{"POST", "/gc", 200, `"after":{"heap_bytes":`},
 			{"GET", "/debug/pprof/", 200, "goroutine"},
 			{"GET", "/debug/pprof/heap?debug=1", 200, "heap profile"},
@@ -252,4 +253,15 @@ func TestAdminBorrows(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	dial(t, s).stream("9")
+}
+
+// The time is told to the nanosecond, to whoever asks, and to be remembered by nobody.
+func TestClock(t *testing.T) {
+	s := start(t, Config{Engine: "goroutine"})
+	before := time.Now().UnixNano()
+	a := admin(t, s, "GET", "/clock", "", nil)
+	after := time.Now().UnixNano()
+	if now, err := strconv.ParseInt(a.body, 10, 64); err != nil || now < before || now > after || a.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d %q %v, want a time from %d to %d", a.status, a.body, a.header, before, after)
+	}
 }

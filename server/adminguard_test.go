@@ -92,7 +92,10 @@ func TestToken(t *testing.T) {
 				t.Errorf("%s without a token: %d %q", path, a.status, a.body)
 			}
 		}
-		for _, path := range []string{"/healthz/", "/nosuch", "//healthz", "/debug/../stats"} {
+		if a := as(t, s, "GET", "/clock", ""); a.status != 200 {
+			t.Errorf("/clock without a token: %d %q", a.status, a.body)
+		}
+		for _, path := range []string{"/healthz/", "/clock/", "/nosuch", "//healthz", "/debug/../stats"} {
 			if a := as(t, s, "GET", path, ""); a.status != 401 {
 				t.Errorf("%s without a token: %d %q", path, a.status, a.body)
 			}

@@ -38,6 +38,7 @@ type floodOptions struct {
 	intervals              bool
 	judge                  promiseOptions
 	seed                   uint64
+	clock                  clockOption
 	fleet                  fleetOptions
 }
 
@@ -197,6 +198,7 @@ func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.intervals, "intervals", false, "with --json: each line of progress has interval_us, the latencies since the line before, as counts")
 	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
 	o.judge.add(f)
+	o.clock.add(f, "msggen")
 	o.fleet.add(f)
 }
 
@@ -212,6 +214,9 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 	}
 	show := newFloodView(s.err, o)
 	if show.promises, err = parsePromises(floodMetrics(), o.judge); err != nil {
+		return err
+	}
+	if cfg.ClockOffset, err = o.clock.measure(ctx); err != nil {
 		return err
 	}
 	running, stop := context.WithCancel(ctx)
@@ -245,7 +250,7 @@ func runFlood(ctx context.Context, s streams, sources []string, o floodOptions) 
 		return err
 	}
 	judged := show.promises.report(floodEnd{result, show.rate})
-	if printErr := printFlood(s.out, result, workers, judged, o.json); printErr != nil {
+	if printErr := printFlood(s.out, result, workers, judged, o.clock.result(ctx), o.json); printErr != nil {
 		return printErr
 	}
 	return promiseError(judged, bottleneckError(result.Client, log.end(floodVerdict(ctx, result, err, o, show.promises))))

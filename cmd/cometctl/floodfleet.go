@@ -168,7 +168,7 @@ func runJoin(ctx context.Context, s streams, o floodOptions) error {
 	case result.Asked == 0:
 		return err
 	}
-	if printErr := printFlood(s.out, result, nil, nil, o.json); printErr != nil {
+	if printErr := printFlood(s.out, result, nil, nil, nil, o.json); printErr != nil {
 		return printErr
 	}
 	if err != nil && !errors.Is(err, flood.ErrAllEnded) && ctx.Err() == nil {

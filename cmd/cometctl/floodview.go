@@ -109,13 +109,14 @@ func beside(asked float64, format string) string {
 }
 
 // printFlood prints the result, the workers where there were several, and what became of the promises, if there were any.
-func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *promise.Report, asJSON bool) error {
+func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *promise.Report, clock *clockResult, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(struct {
 			flood.Result
 			Workers  []fleet.Worker  `json:"workers,omitempty"`
 			Promises *promise.Report `json:"promises,omitempty"`
-		}{r, workers, judged})
+			Clock    *clockResult    `json:"clock,omitempty"`
+		}{r, workers, judged, clock})
 	}
 	if err := printBottleneck(w, r.Client); err != nil {
 		return err
@@ -163,6 +164,9 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 		}
 	}
 	if err := t.Flush(); err != nil {
+		return err
+	}
+	if err := clock.print(w); err != nil {
 		return err
 	}
 	return printPromises(w, judged)

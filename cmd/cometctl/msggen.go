@@ -30,6 +30,7 @@ type msggenOptions struct {
 	hdr            hdrOptions
 	statsEvery     time.Duration
 	json           bool
+	clock          clockOption
 	judge          promiseOptions
 }
 
@@ -111,6 +112,7 @@ measured, the exit code is 4. A condition is METRIC OP VALUE, with shares in per
 	}
 	o.add(cmd.Flags())
 	o.judge.add(cmd.Flags())
+	o.clock.add(cmd.Flags(), "flood")
 	return cmd
 }
 
@@ -162,6 +164,9 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 	if err != nil {
 		return err
 	}
+	if cfg.ClockOffset, err = o.clock.measure(ctx); err != nil {
+		return err
+	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	log, err := o.hdr.open()
@@ -183,7 +188,7 @@ func runMsggen(ctx context.Context, s streams, o msggenOptions) error {
 		return err
 	}
 	judged := judge.report(res)
-	if err := o.print(s, res, judged); err != nil {
+	if err := o.print(s, res, judged, o.clock.result(ctx)); err != nil {
 		return err
 	}
 	if excused(err, res, judge) {
@@ -218,14 +223,15 @@ func (o msggenOptions) watch(cfg *msggen.Config, s streams, live *live, judge *p
 }
 
 // print prints the result, and what became of the promises.
-func (o msggenOptions) print(s streams, res msggen.Result, judged *promise.Report) error {
+func (o msggenOptions) print(s streams, res msggen.Result, judged *promise.Report, clock *clockResult) error {
 	if o.json {
 		return json.NewEncoder(s.out).Encode(struct {
 			msggen.Result
 			Promises *promise.Report `json:"promises,omitempty"`
-		}{res, judged})
+			Clock    *clockResult    `json:"clock,omitempty"`
+		}{res, judged, clock})
 	}
-	return errors.Join(printMsggen(s.out, o.asked(), res), printPromises(s.out, judged))
+	return errors.Join(printMsggen(s.out, o.asked(), res), clock.print(s.out), printPromises(s.out, judged))
 }
 
 // msggenText is the live line. A stream's messages are accepted when the server answers it, at its end:

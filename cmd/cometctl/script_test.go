@@ -33,6 +33,7 @@ import (
 //	                                 embedded NATS server's URL is $NAME_nats
 //	certificate NAME VALID CERT KEY  write a certificate for NAME, valid for VALID from now (-1m: not any more), and its key to files
 //	served HOST:PORT NAME            ask for a stream's head by https, demand the certificate of NAME
+//	otherclock VAR AHEAD             put the URL of a server into $VAR whose GET /clock is ahead of ours by a time such as 1h or -5s
 //	json FILE PATH OP VALUE          FILE (or stdout) holds one JSON value; compare the one at PATH (a.b.c, numbers index
 //	                                 arrays, an empty path '.' is the whole) with VALUE; OP is == != < <= > >=
 //
@@ -49,6 +50,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"json":        scriptJSON,
 		"certificate": scriptCertificate,
 		"served":      scriptServed,
+		"otherclock":  scriptOtherClock,
 	}
 }
 

@@ -45,7 +45,7 @@ keeps it, or a gap. On the admin listener:
   POST /send/{id}            the body is the message
   POST /send                 a stream of id<TAB>message lines, or NDJSON {"id":...,"msg":...}
   GET  /who/{id}             the sessions of an id; DELETE ends them
-  GET  /stats /metrics /healthz /readyz /debug/pprof/
+  GET  /stats /metrics /healthz /readyz /clock /debug/pprof/
   POST /gc                   collect garbage and give memory back to the system
 
 One line on stdout says when it is ready. The first SIGINT or SIGTERM drains: no new connections, pending output leaves,
@@ -67,7 +67,7 @@ Under systemd it says when it is ready, reloads and drains, and feeds the watchd
 and admin that systemd has opened take the place of --listen and --admin; who connects while serve restarts waits in them.
 
 Whoever reaches the admin listener may write to every id. It listens on loopback only, unless --admin-token-file names a file with
-the tokens that it asks for then (Authorization: Bearer TOKEN), of all but /healthz and /readyz; send and msggen have
+the tokens that it asks for then (Authorization: Bearer TOKEN), of all but /healthz, /readyz and /clock; send and msggen have
 --token-file. SIGHUP reads that file again, too. Pages of other origins are refused unless --allow-origin names them.
 
 What goes wrong is logged on stderr (--log text or json): ten lines of a kind, then how many more there were each ten seconds.

@@ -303,7 +303,7 @@ func (c *coordinator) share() {
 	}
 	f := c.cfg.Flood
 	p := plan{Ask: c.cfg.Ask, Pace: f.Pace.String(), InFlight: f.InFlight, ConnectTimeout: f.ConnectTimeout, Redial: f.Redial, Manners: f.Manners, ByDue: f.ByDue, Drain: f.Drain, Run: f.Runs.String(),
-		Every: min(beatEvery*time.Duration(1+(len(c.members)-1)/beatMost), beatLast)}
+		Clock: f.ClockOffset, Every: min(beatEvery*time.Duration(1+(len(c.members)-1)/beatMost), beatLast)}
 	least := 1
 	if f.InFlight <= 0 && f.Pace.Unlimited() {
 		p.InFlight, least = flood.DefaultInFlight, leastInFlight

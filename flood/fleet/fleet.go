@@ -8,7 +8,7 @@
 //     begin together, sums up what they count, tells them to stop, and says so when one dies. It opens no connection itself.
 //     It starts the local workers (local.go).
 //   - A worker (worker.go) is a flood.Flood and a voice: it says hello, measures how its clock differs from the coordinator's
-//     (clock.go), fetches its share, and then reports every second or so, which is also how it hears what to do.
+//     (internal/offset), fetches its share, and then reports every second or so, which is also how it hears what to do.
 //
 // Their messages are in message.go, with all that one side checks of what the other says. Every exchange is a request of the
 // worker's: it asks again when an answer is lost, and a coordinator elsewhere that does not answer for Silence is gone. The only
@@ -62,7 +62,7 @@ var (
 // Config says what a fleet is to do. Flood, and Workers or Machines, are all that is needed.
 type Config struct {
 	// Flood is what one flood would be told. InFlight bounds the handshakes of all workers together; each may have one, and
-	// where it is 0 some 16. What is a worker's own (Sources, Engine, Loops), or is for this package to set (Turns, Start, ClockOffset, Watch,
+	// where it is 0 some 16. What is a worker's own (Sources, Engine, Loops), or is for this package to set (Turns, Start, Watch,
 	// Tally), is not looked at.
 	Flood    flood.Config
 	Ask      flood.Ask // how targets are asked; the workers are told, certificate and key included

@@ -151,8 +151,9 @@ type plan struct {
 	Manners        flood.Manners `json:"manners,omitzero"`
 	ByDue          time.Duration `json:"by_due_ns,omitzero"`
 	Drain          time.Duration `json:"drain_ns,omitzero"`
-	Run            string        `json:"run,omitzero"` // whose messages count, as flood.ParseRuns reads it
-	Every          time.Duration `json:"beat_ns"`      // between two beats
+	Run            string        `json:"run,omitzero"`      // whose messages count, as flood.ParseRuns reads it
+	Every          time.Duration `json:"beat_ns"`           // between two beats
+	Clock          time.Duration `json:"clock_ns,omitzero"` // what the clock of the run is ahead of the coordinator's
 }
 
 // config is the plan as flood takes it, still without its targets, and the rules for those.

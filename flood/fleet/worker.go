@@ -15,6 +15,7 @@ import (
 
 	"cometctl/flood"
 	"cometctl/internal/broker"
+	"cometctl/internal/offset"
 	"cometctl/internal/rlimit"
 )
 
@@ -42,12 +43,13 @@ type worker struct {
 	cfg   JoinConfig
 	nc    *nats.Conn
 	room  int // targets that it can take
-	clock reading
+	clock offset.Reading
 	run   string
 	index int
 	wake  chan *nats.Msg // the coordinator has news
 	heard time.Time      // when it last answered
 	said  time.Time      // when it was last asked
+	shift time.Duration  // of the run's clock from the coordinator's
 	every time.Duration  // between two beats while the flood runs
 
 	state  state
@@ -111,7 +113,7 @@ func dial(ctx context.Context, cfg broker.ConnectConfig, patience time.Duration)
 
 // join says hello, once the worker knows what the coordinator's clock shows.
 func (w *worker) join(ctx context.Context) (err error) {
-	if w.clock, err = measure(time.Now, func() ([]byte, error) { return w.greet(ctx, clockSubject, nil) }); err != nil {
+	if w.clock, err = offset.Measure(time.Now, func() ([]byte, error) { return w.greet(ctx, clockSubject, nil) }); err != nil {
 		return err
 	}
 	host, err := os.Hostname()
@@ -119,7 +121,7 @@ func (w *worker) join(ctx context.Context) (err error) {
 		host = "unknown"
 	}
 	answer, err := w.greet(ctx, helloSubject, hello{Version: version, Name: fmt.Sprintf("%s-%d", host, os.Getpid()), Host: host, PID: os.Getpid(),
-		Room: w.room, Offset: w.clock.offset, Error: w.clock.err, Token: w.cfg.Token})
+		Room: w.room, Offset: w.clock.Offset, Error: w.clock.Error, Token: w.cfg.Token})
 	if err != nil {
 		return err
 	}
@@ -283,7 +285,7 @@ func (w *worker) obey(ctx context.Context, o orders) bool {
 		w.state = ready
 		return true
 	case w.state == ready && o.Start != 0:
-		w.begin(time.Unix(0, o.Start))
+		w.begin(time.Unix(0, o.Start).Add(w.shift))
 	}
 	return w.voice.owes() && w.state == running
 }
@@ -308,7 +310,7 @@ func (w *worker) load(ctx context.Context, p *plan) error {
 		return fmt.Errorf("fleet: a share of %d targets, of which %d came", p.Targets, cfg.Targets.Len())
 	}
 	cfg.Sources, cfg.Engine, cfg.Loops, cfg.Watch, cfg.Log = w.cfg.Sources, w.cfg.Engine, w.cfg.Loops, w.cfg.Watch, w.cfg.Log
-	cfg.ClockOffset, cfg.Tally, w.every = w.clock.offset, w.voice.note, p.Every
+	cfg.ClockOffset, cfg.Tally, w.every, w.shift = w.clock.Offset+p.Clock, w.voice.note, p.Every, p.Clock
 	if w.flood, err = flood.New(cfg); err != nil {
 		return err
 	}

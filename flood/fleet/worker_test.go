@@ -14,6 +14,7 @@ import (
 	"cometctl/flood"
 	"cometctl/internal/broker"
 	"cometctl/internal/broker/brokertest"
+	"cometctl/internal/offset"
 	"cometctl/internal/rlimit"
 )
 
@@ -67,7 +68,7 @@ func TestJoinRefused(t *testing.T) {
 			ErrRefused, "it speaks version 4 of the protocol, this worker version 3"},
 		{"no place", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: func(*nats.Msg) any { return welcome{Version: version, Error: "the run has begun"} }},
 			ErrRefused, "the run has begun"},
-		{"no clock", map[string]func(*nats.Msg) any{clockSubject: func(*nats.Msg) any { return []byte("noon") }}, errMessage, "noon"},
+		{"no clock", map[string]func(*nats.Msg) any{clockSubject: func(*nats.Msg) any { return []byte("noon") }}, offset.ErrAnswer, "noon"},
 		{"sent away", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: welcomed, beatSubject("r1"): beats(orders{Error: "no part"})}, ErrRefused, "no part"},
 		{"given up", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: welcomed, beatSubject("r1"): beats(orders{Stop: true})}, ErrRefused, "given up before it began"},
 		{"bad plan", map[string]func(*nats.Msg) any{clockSubject: now(0), helloSubject: welcomed, beatSubject("r1"): beats(orders{Plan: &plan{Targets: -1}})}, errMessage, ""},

@@ -20,7 +20,7 @@ import (
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
 	"cmd/cometctl": {"server", "server/router", "server/history", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report", "internal/systemd",
-		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/clienttls", "internal/doctor", "internal/netloop", "internal/wire", "internal/pace", "internal/promise", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing", "internal/loglimit"},
+		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/clienttls", "internal/doctor", "internal/netloop", "internal/wire", "internal/offset", "internal/pace", "internal/promise", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing", "internal/loglimit"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	// The contract of a router, as tests for whoever implements it. Only tests import it.
 	"server/router/routertest": {"server/router"},
 	"flood":                    {"internal/clienttls", "internal/netloop", "internal/wire", "internal/pace", "internal/ramp", "internal/rlimit", "internal/slab", "internal/strain", "internal/timing"},
-	"flood/fleet":              {"flood", "internal/broker", "internal/nursery", "internal/pace", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing"},
+	"flood/fleet":              {"flood", "internal/broker", "internal/nursery", "internal/offset", "internal/pace", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing"},
 	"msggen":                   {"internal/clienttls", "internal/broker", "internal/subject", "internal/wire", "internal/pace", "internal/rlimit", "internal/strain", "internal/timing"},
 	"memlog":                   {"internal/pace", "internal/rlimit"},
 	"report":                   {"memlog", "internal/timing"},
@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"internal/loglimit":          {},
 	"internal/meter":             {},
 	"internal/nursery":           {},
+	"internal/offset":            {},
 	"internal/pace":              {},
 	"internal/ramp":              {"internal/pace"},
 	"internal/promise":           {},
