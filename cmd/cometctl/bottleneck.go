@@ -31,7 +31,7 @@ func bottleneckError(c strain.Client, own error) error {
 	if len(c.Bottleneck) == 0 || codeOf(own) == exitInterrupted {
 		return own
 	}
-	err := fmt.Errorf("the client was the limit: %s", strings.Join(c.Bottleneck, " "))
+	err := fmt.Errorf("the client was the limit: %s", strings.TrimSuffix(strings.Join(c.Bottleneck, " "), "."))
 	if own != nil {
 		err = fmt.Errorf("%w; besides: %w", err, own)
 	}

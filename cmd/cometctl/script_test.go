@@ -34,6 +34,11 @@ import (
 //	certificate NAME VALID CERT KEY  write a certificate for NAME, valid for VALID from now (-1m: not any more), and its key to files
 //	served HOST:PORT NAME            ask for a stream's head by https, demand the certificate of NAME
 //	otherclock VAR AHEAD             put the URL of a server into $VAR whose GET /clock is ahead of ours by a time such as 1h or -5s
+//	agree N PORT ADMIN FILE          wait until N connections are open to PORT by four counts: the kernel's, of both ends; the server's at
+//	                                 ADMIN (-: it is gone); and that of the flood whose JSON progress is in FILE (Linux)
+//	ledger N ADMIN FILE              wait until the server at ADMIN has taken N messages, all of them are accounted for, and the flood whose
+//	                                 progress is in FILE has those that the ledger calls delivered, no more and no fewer
+//	cut ADMIN FROM TO                end the sessions of the ids FROM to TO
 //	json FILE PATH OP VALUE          FILE (or stdout) holds one JSON value; compare the one at PATH (a.b.c, numbers index
 //	                                 arrays, an empty path '.' is the whole) with VALUE; OP is == != < <= > >=
 //
@@ -51,6 +56,9 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"certificate": scriptCertificate,
 		"served":      scriptServed,
 		"otherclock":  scriptOtherClock,
+		"agree":       scriptAgree,
+		"ledger":      scriptLedger,
+		"cut":         scriptCut,
 	}
 }
 
