@@ -134,17 +134,9 @@ func (a *lane) streamOf(target int, past slab.Slot) stream {
 	case s.dialect == dialectStream:
 		s.dialect = dialectSSE // by its Content-Type, the last time
 	case s.dialect == dialectPoll:
-		a.heads.marks.slab.At(s.kept).answered = false
+		*a.heads.marks.answer(s.kept) = false
 	}
 	return s
-}
-
-// from is where the first poll of a connection goes on.
-func (a *lane) from(r *record) mark {
-	if r.stream.dialect != dialectPoll {
-		return mark{}
-	}
-	return a.heads.marks.at(r.stream.kept)
 }
 
 // unpark gives a connection that has opened at the time now what its target has received before.

@@ -116,6 +116,11 @@ func (m *mark) take(r *wire.Response) error {
 		}
 		return m.set(markSince, cursor, nil)
 	}
+	return m.dated(r)
+}
+
+// dated is take without Last-Event-ID.
+func (m *mark) dated(r *wire.Response) error {
 	if at, ok := r.Field("Last-Modified"); ok {
 		tag, _ := r.Field("ETag")
 		return m.set(markDated, at, tag)
@@ -142,19 +147,36 @@ func isCursor(c byte) bool {
 }
 
 // marks are the marks of one loop's connections.
-type marks struct{ slab slab.Slab[mark] }
+type marks struct {
+	slab    slab.Slab[mark]
+	cursors cursors // instead, where --cursor says so
+}
 
 // note keeps what an answer says in *held, which is 0 before the first.
 func (s *marks) note(held *slab.Slot, r *wire.Response) error {
+	if s.cursors.how.templated() {
+		return s.cursors.head(held, r)
+	}
 	if *held == 0 {
 		*held = s.slab.Alloc()
 	}
 	s.slab.At(*held).answered = true
+	if s.cursors.how.kind == cursorDated {
+		return s.slab.At(*held).dated(r)
+	}
 	return s.slab.At(*held).take(r)
 }
 
 // answered tells whether a poll of a connection has had an answer.
-func (s *marks) answered(held slab.Slot) bool { return held != 0 && s.slab.At(held).answered }
+func (s *marks) answered(held slab.Slot) bool { return held != 0 && *s.answer(held) }
+
+// answer is where that is noted.
+func (s *marks) answer(held slab.Slot) *bool {
+	if s.cursors.how.templated() {
+		return &s.cursors.slab.At(held).answered
+	}
+	return &s.slab.At(held).answered
+}
 
 // at is the mark of a connection; one that has none yet goes on from nowhere.
 func (s *marks) at(held slab.Slot) mark {
@@ -166,6 +188,10 @@ func (s *marks) at(held slab.Slot) mark {
 
 // forget gives back the mark of a connection that has ended.
 func (s *marks) forget(held *slab.Slot) {
+	if s.cursors.how.templated() {
+		s.cursors.forget(held)
+		return
+	}
 	if *held != 0 {
 		s.slab.Free(*held)
 		*held = 0

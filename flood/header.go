@@ -15,6 +15,9 @@ type Header struct {
 	text          string // the lines of -H but Host's
 	agent, accept bool   // text has this field
 	protocols     string // what text says by Sec-WebSocket-Protocol
+	authorization bool   // text has this field
+	blanks        bool   // a blank stands in host or text
+	cursor        bool   // {cursor} does
 }
 
 // Errors of a field. Each reads on from the field itself.
@@ -23,6 +26,7 @@ var (
 	errLineBreak = errors.New("has a line break, which would begin another field; give each field a -H of its own")
 	errFraming   = errors.New("says how a request is framed; flood sends a GET without a body and says nothing of it")
 	errNoHost    = errors.New("names no host")
+	errUser      = errors.New("has a user name, and -H an Authorization; a request has one of them")
 	errRepeated  = errors.New("is there twice; a request has one")
 )
 
@@ -46,11 +50,15 @@ func ParseHeader(fields []string) (Header, error) {
 			h.agent = true
 		case "accept":
 			h.accept = true
+		case "authorization":
+			h.authorization = true
 		case "sec-websocket-protocol":
 			h.protocols = strings.TrimPrefix(h.protocols+", "+value, ", ")
 		}
 		h.text += name + ": " + value + "\r\n"
 	}
+	h.cursor = strings.Contains(h.host+h.text, string(blankCursor))
+	h.blanks = hasBlanks(h.host) || hasBlanks(h.text)
 	probe := []byte("GET / HTTP/1.1\r\n" + h.lines("h", dialectStream))
 	return h, wire.ParseRequest(probe, wire.Limits{}, &wire.Request{}) // their number, and the bytes of them all
 }
@@ -76,6 +84,27 @@ func parseField(f string) (name, value string, err error) {
 		return "", "", fmt.Errorf("cannot be sent: %w", err)
 	}
 	return name, value, nil
+}
+
+// withUser is h with the name and password of a URL.
+func (h Header) withUser(userinfo []byte) (Header, error) {
+	if h.authorization {
+		return h, errUser
+	}
+	value, err := wire.AppendBasic(nil, userinfo)
+	if err != nil {
+		return h, fmt.Errorf("cannot be logged in to: %w", err)
+	}
+	h.text += "Authorization: " + string(value) + "\r\n"
+	return h, nil
+}
+
+// withProtocols is h with the subprotocols that a WebSocket asks for.
+func (h Header) withProtocols(protocols string) Header {
+	if protocols != "" {
+		h.text += "Sec-WebSocket-Protocol: " + protocols + "\r\n"
+	}
+	return h
 }
 
 // lines are the fields of a request to a host, and the empty line behind them.

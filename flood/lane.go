@@ -83,6 +83,7 @@ func newLane(p *plan, index int) *lane {
 	a.heads.frames.protocols = p.targets.protocols
 	a.heads.places.wanted, a.heads.places.resume = p.redial.Respect || p.redial.Resume, p.redial.Resume
 	a.recruit()
+	a.heads.marks.cursors.how = p.targets.cursor
 	return a
 }
 
@@ -181,13 +182,16 @@ func (a *lane) opened(l netloop.Loop, c netloop.Conn) {
 
 // compose is the first request of a connection, lent until the next one.
 func (a *lane) compose(r *record) []byte {
+	if r.stream.dialect == dialectPoll && a.composePoll(r) {
+		return a.request
+	}
 	var key nonce
 	if r.stream.dialect == dialectWebSocket {
 		key = a.keys.nonce()
 		r.stream.kept = a.heads.frames.nonces.Alloc()
 		*a.heads.frames.nonces.At(r.stream.kept) = key
 	}
-	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), a.from(r), key)
+	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), mark{}, key)
 	if r.stream.dialect == dialectSSE {
 		a.request = a.heads.places.appendTo(a.request, r.stream.kept)
 	}
@@ -200,13 +204,6 @@ func (a *lane) asked(l netloop.Loop, c netloop.Conn, r *record, now int64) {
 		a.accept(l, c, r, now)
 		signal(a.plan.again) // in another turn: on loopback, where a dial is over at once, a whole ramp would be one turn otherwise
 	}
-}
-
-// poll asks for what came since the answer that has ended.
-func (a *lane) poll(l netloop.Loop, c netloop.Conn, r *record) {
-	r.stream.again()
-	a.request = a.plan.targets.appendRequest(a.request[:0], int(r.target), a.heads.marks.at(r.stream.kept), nonce{})
-	l.Write(c, a.request, 0)
 }
 
 // readable is Handler.Readable. The clock is read once: all of b came now.
@@ -231,6 +228,7 @@ func (a *lane) readable(l netloop.Loop, c netloop.Conn, b []byte) {
 			a.count(r, before)
 			return
 		case ev == eventData:
+			a.heads.read(&r.stream, data)
 			a.body(r, data, now)
 		case ev == eventMessage:
 			a.tally.chunks++
@@ -242,6 +240,7 @@ func (a *lane) readable(l netloop.Loop, c netloop.Conn, b []byte) {
 			return
 		case ev == eventHead && r.stage != stageOpen:
 			a.accept(l, c, r, now)
+			a.hello(l, c, r)
 			a.fill(l) // another handshake may begin
 		case ev == eventEnd:
 			a.count(r, before)
@@ -249,7 +248,9 @@ func (a *lane) readable(l netloop.Loop, c netloop.Conn, b []byte) {
 				l.Close(c, causeEnded)
 				return
 			}
-			a.poll(l, c, r)
+			if !a.poll(l, c, r) {
+				return
+			}
 			before = 0
 		}
 	}

@@ -186,6 +186,13 @@ type heads struct {
 	control [125]byte // scratch: payload of a control frame
 }
 
+// read takes from a piece of a body what is needed after it.
+func (h *heads) read(s *stream, data []byte) {
+	if s.dialect == dialectPoll {
+		h.marks.cursors.body(s.kept, data)
+	}
+}
+
 // forgetKept gives back what is kept for s beside its record.
 func (h *heads) forgetKept(s *stream) {
 	switch {

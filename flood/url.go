@@ -7,17 +7,16 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"cometctl/internal/wire"
 )
 
 // Errors of a URL. Each reads on from the URL itself: "FILE:LINE: URL is no http:// URL".
 var (
 	errScheme    = errors.New("is no URL; it should look like http://127.0.0.1:8000/test/1")
-	errUser      = errors.New("has a user name, which flood does not send; leave out what stands before the @")
 	errFragment  = errors.New("has a fragment (#), which no request carries; leave it out")
 	errCharacter = errors.New("has a character that no URL holds; percent-encode it")
-	errRange     = errors.New("has braces that are no range; write one like {1..10000}")
-	errRanges    = errors.New("has more than one range")
-	errHostRange = errors.New("has a range in its host; ranges stand in the path")
+	errHostRange = errors.New("has braces in its host or user name; ranges and placeholders stand in the path")
 )
 
 // schemes are the ways in which a URL begins.
@@ -38,17 +37,18 @@ func schemeOf(websocket, secure bool) string {
 
 // parsedURL is a URL or a template. Its slices point into what was parsed.
 type parsedURL struct {
-	authority      []byte
+	authority      []byte // with user:password@, if it has that
 	websocket      bool   // ws:// or wss://
 	secure         bool   // https:// or wss://
 	prefix, suffix []byte // without a template, prefix is the whole path
+	blanks, cursor bool   // a blank stands in it; {cursor} does
 	template       bool
 	from, count    uint64 // template: its numbers; count is 1 otherwise
 	width          uint8  // template: digits of each number at least, with zeros in front
 }
 
 // parseURL takes an http or https URL (RFC 9110 section 4.2) or a ws or wss URL (RFC 6455 section 3) apart, as far as a request needs it: authority, and path with
-// query. A range {FROM..TO} in the path makes it a template.
+// query. A range {FROM..TO} in the path makes it a template; other braces are blanks.
 func parseURL(b []byte) (parsedURL, error) {
 	u := parsedURL{prefix: []byte("/"), count: 1}
 	rest, ok := u.cutScheme(b)
@@ -71,12 +71,10 @@ func parseURL(b []byte) (parsedURL, error) {
 		}
 	}
 	switch {
-	case bytes.IndexByte(u.authority, '@') >= 0:
-		return u, errUser
 	case bytes.ContainsAny(u.authority, "{}"):
 		return u, errHostRange
 	case bytes.ContainsAny(u.prefix, "{}"):
-		return u, u.parseRange()
+		return u, u.parseBraces(len(b) - len(rest) + len(u.authority))
 	}
 	return u, nil
 }
@@ -90,33 +88,6 @@ func (u *parsedURL) cutScheme(b []byte) (rest []byte, ok bool) {
 		}
 	}
 	return b, false
-}
-
-// parseRange takes the one range out of u.prefix.
-func (u *parsedURL) parseRange() error {
-	before, rest, _ := bytes.Cut(u.prefix, []byte("{"))
-	inside, after, closed := bytes.Cut(rest, []byte("}"))
-	from, to, dots := bytes.Cut(inside, []byte(".."))
-	if !closed || !dots || bytes.ContainsAny(before, "{}") {
-		return errRange
-	}
-	if bytes.ContainsAny(after, "{}") {
-		return errRanges
-	}
-	first, err1 := parseNumber(from)
-	last, err2 := parseNumber(to)
-	if err1 != nil || err2 != nil {
-		return errRange
-	}
-	if first > last {
-		return fmt.Errorf("has the range {%d..%d}, which ends before it begins", first, last)
-	}
-	if padded(from) || padded(to) {
-		u.width = uint8(max(len(from), len(to)))
-	}
-	u.template, u.prefix, u.suffix = true, before, after
-	u.from, u.count = first, last-first+1
-	return nil
 }
 
 // parseNumber accepts a decimal number below 2^53 without sign, of no more digits than a uint64 can have.
@@ -164,8 +135,9 @@ func appendNumber(dst []byte, n uint64, width uint8) []byte {
 	return strconv.AppendUint(dst, n, 10)
 }
 
-// quote shows the beginning of what should have been a URL, on one line.
+// quote shows the beginning of what should have been a URL, on one line and without its password.
 func quote(b []byte) string {
+	b = []byte(wire.RedactURL(string(b)))
 	const most = 80
 	if len(b) > most {
 		return fmt.Sprintf("%.*q...", most, b)

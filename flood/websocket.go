@@ -4,6 +4,7 @@ import (
 	crand "crypto/rand"
 	"math/rand/v2"
 
+	"cometctl/internal/netloop"
 	"cometctl/internal/slab"
 	"cometctl/internal/wire"
 )
@@ -70,6 +71,17 @@ func (s *stream) readFrame(b []byte, h *heads) (data []byte, n int, ev event, er
 	}
 	h.frames.keep(&s.kept, &f)
 	return nil, n, eventMore, nil
+}
+
+// hello says what a WebSocket begins with, each a message of its own.
+func (a *lane) hello(l netloop.Loop, c netloop.Conn, r *record) {
+	if r.stream.dialect != dialectWebSocket {
+		return
+	}
+	for _, text := range a.plan.targets.hello {
+		payload := a.plan.targets.appendHello(nil, text, int(r.target))
+		l.Write(c, wire.AppendMaskedFrame(a.request[:0], wire.OpText, payload, a.keys.mask()), 0)
+	}
 }
 
 // keep stores f in *held, or nothing where there is nothing to remember.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"cometctl/internal/netloop"
 	"cometctl/internal/pace"
 	"cometctl/internal/rlimit"
+	"cometctl/internal/wire"
 )
 
 // floodOptions are the flags of flood.
@@ -32,7 +34,8 @@ type floodOptions struct {
 	manners                mannerOptions
 	engine                 string
 	header                 []string
-	as                     string
+	as, cursor             string
+	subprotocols, hello    []string
 	trust                  trustOptions
 	allowRemote, json      bool
 	intervals              bool
@@ -53,17 +56,22 @@ and lines that begin with # are skipped), from stdin (-), or from a template wit
 range, such as http://127.0.0.1:8000/test/{1..10000}; {00001..10000} gives all numbers
 five digits.
 
+In URLs, in -H and in --ws-hello, {n} is the number of the connection from 1, {run} a tag of this
+flood, and {id} what the template's range gives, or the last segment of a path without one.
+Other braces of -H and --ws-hello stand for themselves. user:password@ in front of a host is
+sent as basic authorization, and not shown.
+
 URLs that begin with https:// or wss:// speak TLS, on the goroutine engine: --ca FILE says
 whom to trust, --insecure anybody, --cert and --key who we are. What is refused is counted by
 its reason (failed_by "certificate: expired"), and tls_ms is the time of a handshake. The
 first connection of each URL makes a whole one; who comes again resumes its host's session.
 
 URLs that begin with ws:// or wss:// are WebSockets: each message counts, pings are answered, and a
-close is given back (closed_by "close 1001"). With --as sse, flood asks for server-sent
+close is given back (closed_by "close 1001"). --ws-hello TEXT is sent behind the upgrade. With --as sse, flood asks for server-sent
 events and takes nothing else for an answer. With --as poll, it polls: each answer is
 followed by the next request on the same connection, from where the answer ended (since=,
-from its Last-Event-ID; or If-Modified-Since, from its Last-Modified, as nchan has it), and
-each message in an answer counts. Who polls is open when the first request has left.
+from its Last-Event-ID; or If-Modified-Since, from its Last-Modified, as nchan has it; or with
+--cursor header:NAME or json:NAME, which is then {cursor} in the URL or in -H), and each message in an answer counts. Who polls is open when the first request has left.
 
 All URLs are checked before the first connection is opened. Connections are opened as
 fast as --in-flight handshakes at a time allow, or one each --interval, or at a --rate.
@@ -151,6 +159,8 @@ before the ramp or --hold was over.`,
   cometctl flood --as sse 'http://127.0.0.1:8000/events/{1..10000}'
   cometctl flood --as poll 'http://127.0.0.1:8000/poll/{1..10000}?wait=60s'
 
+  cometctl flood --as poll --cursor json:next=0 'http://127.0.0.1:8010/updates/{1..100}?since={cursor}'
+
   # TLS, with an authority of one's own; and with any certificate
   cometctl flood --ca ca.pem 'https://127.0.0.1:8443/test/{1..1000}'
   cometctl flood --insecure 'wss://127.0.0.1:8443/ws/{1..1000}'
@@ -158,6 +168,10 @@ before the ramp or --hold was over.`,
   # a verdict: nothing is lost, and a server that refuses one in a hundred is not flooded any longer
   cometctl flood 'http://127.0.0.1:8000/test/{1..10000}' --hold 60s --fail-if 'p99>200ms' \
     --fail-if 'missing>0' --abort-on 'failed>1%'
+
+  # a name and a password; a token for each; a server that wants to be told first
+  cometctl flood -H 'X-Client: {run}-{n}' 'http://anna:secret@127.0.0.1:8000/test/{1..100}'
+  cometctl flood --subprotocol mqtt --ws-hello '{"subscribe":"{id}"}' 'ws://127.0.0.1:8010/ws/{1..100}'
 
   # another server: the chunked subscriber of nginx with nchan asks for this field
   cometctl flood -H 'TE: chunked' 'http://127.0.0.1:8010/test/{1..10000}'`,
@@ -187,8 +201,11 @@ func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.run, "run", "", "count only the messages of the run with this `tag` (run.tag in msggen's result), or of runs that begin after this flood (new); those of others are told apart")
 	o.hdr.add(f, "latency, service time and send lag")
 	f.StringVar(&o.source, "source", "", "connect from these `addresses`, such as 127.0.0.0/8 or 10.0.0.1,10.0.0.2; default: rotate through 127.0.0.0/8 for loopback targets")
-	f.StringArrayVarP(&o.header, "header", "H", nil, "a `field` that each request carries, such as 'TE: chunked'; may be given several times, and may replace Host, User-Agent and Accept")
+	f.StringArrayVarP(&o.header, "header", "H", nil, "a `field` that each request carries, such as 'TE: chunked'; {id}, {n} and {run} are filled; may be given several times, and may replace Host, User-Agent and Accept")
 	f.StringVar(&o.as, "as", "", "how http:// URLs are read: sse or poll; default: a response without an end, whatever it is")
+	f.StringVar(&o.cursor, "cursor", "", "with --as poll: `where` an answer has what {cursor} is in the next request: header:NAME, json:NAME, or last-modified (as If-Modified-Since); NAME=FIRST for the first one")
+	f.StringSliceVar(&o.subprotocols, "subprotocol", nil, "`name` of a subprotocol that WebSockets ask for; several with commas between, the best first")
+	f.StringArrayVar(&o.hello, "ws-hello", nil, "`text` of the message that a WebSocket begins with, such as '{\"subscribe\":\"{id}\"}'; may be given several times")
 	o.trust.add(f)
 	f.Uint64Var(&o.seed, "seed", 0, "of what is drawn, such as how long who waits before it is dialed again; 0 is another one each time")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "accept targets that are not loopback addresses")
@@ -295,7 +312,11 @@ func runAlone(ctx context.Context, cfg flood.Config) (flood.Result, error) {
 
 // ask is how targets are to be asked, by these flags.
 func (o *floodOptions) ask() (a flood.Ask, err error) {
-	a = flood.Ask{Header: o.header, As: o.as}
+	a = flood.Ask{Header: o.header, As: o.as, Cursor: o.cursor, Subprotocols: o.subprotocols, Hello: o.hello,
+		Run: o.run}
+	if o.run == "" || o.run == "new" {
+		a.Run = strconv.FormatUint(uint64(wire.NewRunTag(time.Now(), 0)), 10)
+	}
 	a.Trust, err = o.trust.trust()
 	return a, err
 }
@@ -305,6 +326,8 @@ func (o *floodOptions) fits(t *flood.Targets) error {
 	switch {
 	case !t.Secure() && o.trust.given():
 		return errors.New("--insecure, --ca, --cert and --key are about TLS; no URL begins with https:// or wss://")
+	case !t.WebSocket() && len(o.subprotocols)+len(o.hello) > 0:
+		return errors.New("--subprotocol and --ws-hello are for WebSockets; no URL begins with ws:// or wss://")
 	case t.Secure() && o.engine == "epoll":
 		return errors.New("--engine epoll does not speak TLS, and a URL begins with https:// or wss://; leave it out, or give --engine goroutine")
 	}

@@ -8,6 +8,7 @@ import (
 
 	"cometctl/flood"
 	"cometctl/internal/strain"
+	"cometctl/internal/wire"
 )
 
 // member is what the coordinator knows of one worker.
@@ -54,12 +55,16 @@ func (m *member) give(t *flood.Targets, s flood.Share, p plan) {
 	if p.Manners.Any() {
 		p.Manners.First, p.Manners.Whole = s.From, t.Len()
 	}
+	p.Ask.First += s.From
 	m.share, m.plan = s, &p
 	ms := func(d time.Duration) float64 { return math.Round(float64(d)/1e3) / 1e3 }
 	m.row = Worker{Name: m.name(), Host: m.hello.Host, PID: m.hello.PID, Asked: p.Targets,
 		ClockOffset: ms(m.hello.Offset), ClockError: ms(m.hello.Error)}
 	if text, next := t.AppendText(nil, s.From, s.To, maxShare); next == s.To {
 		m.row.Share = strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		for i, url := range m.row.Share {
+			m.row.Share[i] = wire.RedactURL(url)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	// The contract of a router, as tests for whoever implements it. Only tests import it.
 	"server/router/routertest": {"server/router"},
 	"flood":                    {"internal/clienttls", "internal/netloop", "internal/wire", "internal/pace", "internal/ramp", "internal/rlimit", "internal/slab", "internal/strain", "internal/timing"},
-	"flood/fleet":              {"flood", "internal/broker", "internal/nursery", "internal/offset", "internal/pace", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing"},
+	"flood/fleet":              {"flood", "internal/wire", "internal/broker", "internal/nursery", "internal/offset", "internal/pace", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing"},
 	"msggen":                   {"internal/clienttls", "internal/broker", "internal/subject", "internal/wire", "internal/pace", "internal/rlimit", "internal/strain", "internal/timing"},
 	"memlog":                   {"internal/pace", "internal/rlimit"},
 	"report":                   {"memlog", "internal/timing"},

@@ -18,6 +18,12 @@ func CutUserinfo(authority []byte) (userinfo, host []byte, found bool) {
 // AppendBasic appends the value of an Authorization field, "Basic ..." (RFC 7617), for userinfo, user:password with what else is percent-encoded
 // in it. Without a colon the password is empty. An error is an *Error with status 400; dst comes back as it was then.
 func AppendBasic(dst, userinfo []byte) ([]byte, error) {
+	for _, c := range userinfo {
+		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || bytes.IndexByte([]byte("-._~!$&'()*+,;=:@%"), c) >= 0 {
+			continue
+		}
+		return dst, reject(400, "a character in a user name or password that has to be percent-encoded")
+	}
 	user, password, _ := bytes.Cut(userinfo, []byte(":"))
 	text, err := AppendUnescaped(nil, user)
 	if err != nil {

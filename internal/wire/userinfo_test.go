@@ -20,6 +20,8 @@ func TestAppendBasic(t *testing.T) {
 		{"a:%0d%0aX", ""},
 		{"a:%00", ""},
 		{"a%09:b", ""},
+		{"a[b:c", ""}, {"a:b c", ""}, {"a/b", ""}, {"\u00fc:b", ""},
+		{"a@b:c", "Basic YUBiOmM="},
 	} {
 		got, err := AppendBasic([]byte("x"), []byte(c.userinfo))
 		var bad *Error
