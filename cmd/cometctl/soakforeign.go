@@ -112,7 +112,7 @@ type passing struct {
 
 // Flags of flood and of msggen that a soak may need. What has the same name in both goes to both.
 var (
-	passedToFlood = []passing{{name: "header"}, {name: "as"}, {name: "reconnect"}, {name: "connect-timeout"}, {name: "in-flight"},
+	passedToFlood = []passing{{name: "header"}, {name: "as"}, {name: "reconnect"}, {name: "backoff"}, {name: "respect-retry"}, {name: "resume"}, {name: "connect-timeout"}, {name: "in-flight"},
 		{name: "source"}, {name: "allow-remote"}, {name: "insecure"}, {name: "ca"}, {name: "cert"}, {name: "key"}}
 	passedToMsggen = []passing{{name: "header", as: "send-header"}, {name: "body"}, {name: "connections"}, {name: "pipeline"}, {name: "size"},
 		{name: "allow-remote"}}

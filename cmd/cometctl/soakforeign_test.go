@@ -68,7 +68,7 @@ func TestPassedOptions(t *testing.T) {
 	if err := f.Parse([]string{"-H", "A: 1,2", "--header=B: c", "--send-header", "C: d", "--body", "", "--allow-remote", "--reconnect", "1500ms", "--connections", "4"}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := passedOptions(f, passedToFlood), []string{"--header=A: 1,2", "--header=B: c", "--reconnect=1.5s", "--allow-remote=true"}; !slices.Equal(got, want) {
+	if got, want := passedOptions(f, passedToFlood), []string{"--header=A: 1,2", "--header=B: c", "--reconnect=1500ms", "--allow-remote=true"}; !slices.Equal(got, want) {
 		t.Errorf("to flood: %q, want %q", got, want)
 	}
 	if got, want := passedOptions(f, passedToMsggen), []string{"--header=C: d", "--body=", "--connections=4", "--allow-remote=true"}; !slices.Equal(got, want) {
