@@ -23,6 +23,7 @@ func tables() map[string][]promiseRow {
 	return map[string][]promiseRow{
 		"flood":  rowsOf(floodMetrics()),
 		"msggen": rowsOf(msggenMetrics()),
+		"soak":   rowsOf(soakMetrics()),
 	}
 }
 

@@ -37,8 +37,8 @@ var mayImport = map[string][]string{
 	"flood/fleet":              {"flood", "internal/wire", "internal/broker", "internal/nursery", "internal/offset", "internal/pace", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing"},
 	"msggen":                   {"internal/clienttls", "internal/broker", "internal/subject", "internal/wire", "internal/pace", "internal/rlimit", "internal/strain", "internal/timing"},
 	"memlog":                   {"internal/pace", "internal/rlimit"},
-	"report":                   {"memlog", "internal/timing"},
-	"internal/soak":            {"memlog", "report", "internal/nursery", "internal/rlimit", "internal/pace"},
+	"report":                   {"memlog", "internal/promise", "internal/timing"},
+	"internal/soak":            {"memlog", "report", "internal/nursery", "internal/promise", "internal/rlimit", "internal/pace", "internal/timing"},
 	"internal/soak/chaos":      {"internal/soak", "report", "internal/nursery", "internal/rlimit", "internal/timing"},
 
 	// What they stand on. slab is the bottom.
