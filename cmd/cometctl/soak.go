@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cometctl/internal/pace"
 	"cometctl/internal/rlimit"
@@ -25,7 +26,6 @@ type soakOptions struct {
 	workers, topology string
 	json              bool
 	foreign           foreignOptions
-	judge             promiseOptions
 }
 
 func newSoakCmd(s streams) *cobra.Command {
@@ -55,15 +55,7 @@ and what came is counted at its clients. If it ends by itself, the run fails.
 
 The verdict is pass, fail (exit code 3) if a connection could not be opened or ended
 early, a message is missing or came twice, or the asked rate was not reached, and
-inconclusive (4) if the run shows neither. With --fail-if 'p99>200ms' it is fail if that is so
-of the summary; one about what there is a rule for, such as 'missing>0.1%', takes the rule's
-place, and one about what was not measured makes it inconclusive. --abort-on 'failed>1%' is
-looked at each second, and ends the run at once. The metrics, with shares in percent of sent,
-asked, or rate_asked:
-
-` + metricNames(soakMetrics().known(false)) + `
-
-Interrupted (130), it stops all its processes
+inconclusive (4) if the run shows neither. Interrupted (130), it stops all its processes
 and still writes what it has. If the folder cannot be written, as on a full disk, it ends
 with 1 and still prints the summary.`,
 		Example: `  # 10,000 connections, 1000 messages a second, a minute of traffic
@@ -89,25 +81,22 @@ with 1 and still prints the summary.`,
   cometctl soak --exec 'nginx -p /tmp -c /etc/nchan.conf -g "daemon off;"' --port 8010 --as sse \
     --urls 'http://127.0.0.1:8010/events/{1..2000}' --to 'POST http://127.0.0.1:8010/send/{id}'
 
-  # a verdict of one's own
-  cometctl soak --fail-if 'p99>20ms' --fail-if 'user_bytes_per_conn>1KiB' --abort-on 'missing>100'
-
   # a day of it
   cometctl soak --duration 24h --interval 60s -o day`,
 		Args: cobra.MatchAll(noArgs, oneOf("workers", "topology")),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f := cmd.Flags()
-			if err := o.foreign.check(f.Changed); err != nil {
-				return err
-			}
-			o.FloodOptions, o.MsggenOptions = passedOptions(f, passedToFlood), passedOptions(f, passedToMsggen)
-			if err := o.applyForeign(f.Changed); err != nil {
+			if err := o.prepare(cmd.Flags()); err != nil {
 				return err
 			}
 			return runSoak(cmd.Context(), s, o)
 		},
 	}
-	f := cmd.Flags()
+	o.add(cmd.Flags())
+	return cmd
+}
+
+// add adds the flags.
+func (o *soakOptions) add(f *pflag.FlagSet) {
 	f.IntVar(&o.Conns, "conns", 10000, "connections to open; of another server, as many as there are --urls")
 	f.StringVar(&o.rate, "rate", "1000", "`rate` of messages, all connections together: 1000, 500/s, 30/m; 0 is as fast as it goes")
 	f.DurationVar(&o.Duration, "duration", time.Minute, "how long to send messages")
@@ -120,8 +109,15 @@ with 1 and still prints the summary.`,
 	f.BoolVar(&o.json, "json", false, "print the summary as JSON")
 	o.foreign.add(f)
 	addPassed(f)
-	o.judge.add(f)
-	return cmd
+}
+
+// prepare makes of the flags a Config, without a look at the machine.
+func (o *soakOptions) prepare(f *pflag.FlagSet) error {
+	if err := o.foreign.check(f.Changed); err != nil {
+		return err
+	}
+	o.FloodOptions, o.MsggenOptions = passedOptions(f, passedToFlood), passedOptions(f, passedToMsggen)
+	return cmp.Or(o.applyForeign(f.Changed), o.check(), o.parse())
 }
 
 // check finds out what is wrong with the flags' values.
@@ -164,12 +160,9 @@ func (o *soakOptions) parse() error {
 // maxWorkers guards against a slip: each is a process of serve and one of flood.
 const maxWorkers = 1000
 
-// runSoak checks the flags' values, runs the soak and prints its summary.
+// runSoak runs the soak and prints its summary.
 func runSoak(ctx context.Context, s streams, o soakOptions) error {
-	err := cmp.Or(o.check(), o.parse())
-	if err != nil {
-		return err
-	}
+	var err error
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("finding the program to start: %w", err)
 	}
@@ -179,11 +172,6 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 	if o.Dir == "" {
 		o.Dir = time.Now().Format("soak-20060102-150405")
 	}
-	judge, err := parsePromises(soakMetrics(), o.judge)
-	if err != nil {
-		return err
-	}
-	o.FailIf, o.Abort = judge.failIf, judge.broken
 	o.Version = version()
 	o.Quit, o.Vet = s.quit, vetPiece
 	line := newLive(s.err, soakEvery, time.Now)

@@ -110,12 +110,22 @@ type passing struct {
 	as   string // soak's, where that name says something else there
 }
 
-// Flags of flood and of msggen that a soak may need. What has the same name in both goes to both.
+// passed are flags of those names.
+func passed(names ...string) []passing {
+	out := make([]passing, len(names))
+	for i, name := range names {
+		out[i].name = name
+	}
+	return out
+}
+
+// Flags of flood and of msggen that a soak may need. What has the same name in both goes to both. Shares that misbehave are none of
+// them: what is sent to those must not arrive, and the verdict would have to know.
 var (
-	passedToFlood = []passing{{name: "header"}, {name: "as"}, {name: "reconnect"}, {name: "backoff"}, {name: "respect-retry"}, {name: "resume"}, {name: "connect-timeout"}, {name: "in-flight"},
-		{name: "source"}, {name: "allow-remote"}, {name: "insecure"}, {name: "ca"}, {name: "cert"}, {name: "key"}}
-	passedToMsggen = []passing{{name: "header", as: "send-header"}, {name: "body"}, {name: "connections"}, {name: "pipeline"}, {name: "size"},
-		{name: "allow-remote"}}
+	passedToFlood = passed("header", "as", "cursor", "subprotocol", "ws-hello", "connect-timeout", "in-flight", "source",
+		"reconnect", "backoff", "respect-retry", "resume", "seed", "allow-remote", "insecure", "ca", "cert", "key")
+	passedToMsggen = append(passed("body", "connections", "pipeline", "size", "lines", "dist", "zipf", "hot", "burst", "poisson",
+		"seed", "allow-remote", "insecure", "ca", "cert", "key"), passing{name: "header", as: "send-header"})
 )
 
 // addPassed adds the flags of flood and of msggen that are passed on. They are those commands' own, so that a value which

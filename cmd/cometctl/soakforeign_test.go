@@ -65,16 +65,16 @@ func FuzzSplitWords(f *testing.F) {
 func TestPassedOptions(t *testing.T) {
 	f := pflag.NewFlagSet("soak", pflag.ContinueOnError)
 	addPassed(f)
-	if err := f.Parse([]string{"-H", "A: 1,2", "--header=B: c", "--send-header", "C: d", "--body", "", "--allow-remote", "--reconnect", "1500ms", "--connections", "4"}); err != nil {
+	if err := f.Parse([]string{"-H", "A: 1,2", "--header=B: c", "--send-header", "C: d", "--body", "", "--allow-remote", "--connect-timeout", "1500ms", "--connections", "4"}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := passedOptions(f, passedToFlood), []string{"--header=A: 1,2", "--header=B: c", "--reconnect=1500ms", "--allow-remote=true"}; !slices.Equal(got, want) {
+	if got, want := passedOptions(f, passedToFlood), []string{"--header=A: 1,2", "--header=B: c", "--connect-timeout=1.5s", "--allow-remote=true"}; !slices.Equal(got, want) {
 		t.Errorf("to flood: %q, want %q", got, want)
 	}
-	if got, want := passedOptions(f, passedToMsggen), []string{"--header=C: d", "--body=", "--connections=4", "--allow-remote=true"}; !slices.Equal(got, want) {
+	if got, want := passedOptions(f, passedToMsggen), []string{"--body=", "--connections=4", "--allow-remote=true", "--header=C: d"}; !slices.Equal(got, want) {
 		t.Errorf("to msggen: %q, want %q", got, want)
 	}
-	if err := f.Parse([]string{"--reconnect", "soon"}); err == nil {
+	if err := f.Parse([]string{"--connect-timeout", "soon"}); err == nil {
 		t.Error("a value that flood refuses was taken")
 	}
 }
