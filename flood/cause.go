@@ -14,7 +14,7 @@ import (
 
 // cause is the word under which a connection's failure or early end is counted, in Result.FailedBy and ClosedBy. It is
 // an error so that it can be given to Loop.Close and come back to the handler. A response that is not a 200 has the
-// cause "status 503".
+// cause "status 503", or "redirect 302".
 type cause string
 
 func (c cause) Error() string { return string(c) }
@@ -36,8 +36,15 @@ const (
 	causeOther       cause = "other"           // what has no errno
 )
 
-// statusCause is the cause of a response that is not the one that was asked for.
-func statusCause(status int) cause { return cause("status " + strconv.Itoa(status)) }
+// statusCause is the cause of a response that is not the one that was asked for. Who is sent elsewhere does not go there: what is measured is the
+// server that was named.
+func statusCause(status int) cause {
+	switch status {
+	case 301, 302, 303, 307, 308: // RFC 9110 section 15.4
+		return cause("redirect " + strconv.Itoa(status))
+	}
+	return cause("status " + strconv.Itoa(status))
+}
 
 // closeCause is the cause of a WebSocket that its server has closed with a code (RFC 6455 section 7.4).
 func closeCause(code int64) cause { return cause("close " + strconv.FormatInt(code, 10)) }

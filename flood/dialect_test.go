@@ -60,6 +60,9 @@ func TestEventStreams(t *testing.T) {
 			t.Fatalf("asked with %q", r.written[0])
 		}
 		r.read(1, "HTTP/1.1 "+c.head+"Transfer-Encoding: chunked\r\n\r\n")
+		if c.why != "" && r.live(1) { // the body of a refusal
+			r.read(1, wire.LastChunk)
+		}
 		got := r.result()
 		if c.why == "" && (!r.live(1) || got.Open != 1) || c.why != "" && (r.live(1) || got.FailedBy[string(c.why)] != 1) {
 			t.Errorf("%q: %+v, want %q", c.head, got, c.why)

@@ -307,7 +307,7 @@ func (a *lane) body(r *record, data []byte, now int64) {
 // closed is Handler.Closed.
 func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 	r := a.recs.At(c.Slot())
-	why := causeOf(err)
+	why := a.heads.why(&r.stream, err)
 	switch r.stage {
 	case stageOpen:
 		if why == causeEOF || r.stream.phase == phaseEnd { // there, how the connection ends behind it is of no interest
@@ -359,7 +359,7 @@ func (a *lane) stop(l netloop.Loop) {
 
 // snapshot adds what the lane has counted so far to t. What it counted by due time since t's owner last asked goes over to t.
 func (a *lane) snapshot(t *Tally) {
-	a.tally.runSums, a.tally.runs = a.tracker.runSums, a.tracker.runs
+	a.tally.runSums, a.tally.runs, a.tally.refusals = a.tracker.runSums, a.tracker.runs, a.heads.refusals
 	t.Add(a.tally)
 	a.misbehaved(t)
 	if t.due != nil {

@@ -13,6 +13,7 @@ type Result struct {
 	FailedBy    map[string]int        `json:"failed_by"`             // Failed by cause
 	ClosedEarly int                   `json:"closed_early"`          // connections that were open and ended before the hold did
 	ClosedBy    map[string]int        `json:"closed_by"`             // ClosedEarly by cause
+	Refusals    []Refusal             `json:"refusals,omitempty"`    // what servers said by a status that is not the one that was asked for
 	Chunks      uint64                `json:"chunks"`                // chunks of the chunked coding; reads of a body without it
 	Messages    uint64                `json:"messages"`              // stamps, each counted once
 	Bytes       uint64                `json:"bytes"`                 // all bytes received: heads, framing and bodies

@@ -16,7 +16,8 @@ type stream struct {
 	part    uint32 // the head that was cut, see heads; 0 is none
 	phase   phase
 	dialect dialect
-	last    bool // poll: the server ends the connection behind this response
+	refused uint8 // the place in heads.refusals of the way in which the answer was refused, from 1, while its body is read; 0: it was not
+	last    bool  // poll: the server ends the connection behind this response
 }
 
 const untilClose = -1
@@ -47,6 +48,14 @@ const (
 // next consumes n bytes of b and says what they were; data is a piece of the body, a slice of b. Call it again with b[n:]
 // until it says eventMore. An error is a cause: the response cannot be read on.
 func (s *stream) next(b []byte, h *heads) (data []byte, n int, ev event, err error) {
+	if s.refused > 0 {
+		n, err = s.readRefusal(b, h)
+		return nil, n, eventMore, err
+	}
+	return s.step(b, h)
+}
+
+func (s *stream) step(b []byte, h *heads) (data []byte, n int, ev event, err error) {
 	switch s.phase {
 	case phaseHead:
 		return s.readHead(b, h)
@@ -113,6 +122,10 @@ func (s *stream) readHead(b []byte, h *heads) (data []byte, n int, ev event, err
 		err = s.judge(&r, h) // before its bytes are gone
 	}
 	h.forget(&s.part)
+	if s.refused > 0 {
+		m, err := s.readRefusal(b[n:], h)
+		return nil, n + m, eventMore, err
+	}
 	if _, known := err.(cause); known {
 		return nil, n, eventMore, err
 	}
@@ -146,7 +159,7 @@ func (s *stream) judge(r *wire.Response, h *heads) error {
 	}
 	if err := s.dialect.check(r); err != nil {
 		h.places.refused(s, r)
-		return err
+		return h.refuse(s, r, err)
 	}
 	h.places.begin(s, r)
 	if s.dialect == dialectPoll {
@@ -178,12 +191,13 @@ func (s *stream) closed() cause {
 // heads keeps the heads that came in several reads, one buffer each, for one loop's connections, and what heads say that is
 // needed after them.
 type heads struct {
-	buffers [][]byte
-	free    []uint32
-	marks   marks
-	places  places
-	frames  frames
-	control [125]byte // scratch: payload of a control frame
+	buffers  [][]byte
+	free     []uint32
+	marks    marks
+	refusals refusals // the first of each kind
+	places   places
+	frames   frames
+	control  [125]byte // scratch: payload of a control frame
 }
 
 // read takes from a piece of a body what is needed after it.

@@ -24,6 +24,7 @@ type Tally struct {
 	lag, service        timing.Histogram // the two parts of latency
 	due                 *timing.Buckets  // nil: nobody asked
 	cuts                cuts
+	refusals            refusals
 	bad                 bads // who misbehaves; nothing of it is in the rest
 }
 
@@ -79,6 +80,7 @@ func (t *Tally) addCounts(o *Tally) {
 	t.corrupt += o.corrupt
 	t.cuts.add(&o.cuts)
 	t.bad.add(&o.bad)
+	t.refusals.add(o.refusals)
 	t.began = earlier(t.began, o.began)
 	t.lastOpened = max(t.lastOpened, o.lastOpened)
 }
@@ -94,6 +96,7 @@ func (t *Tally) Result(asked int) Result {
 	}
 	r.Asked -= t.bad.asked()
 	r.Misbehaving = t.bad.results()
+	r.Refusals = t.refusals.results(t)
 	r.Recovery = t.cuts.recovery(t.began)
 	r.Failed, r.FailedBy = byWord(t.failed)
 	r.ClosedEarly, r.ClosedBy = byWord(t.closed)

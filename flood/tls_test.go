@@ -1,6 +1,7 @@
 package flood
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -59,7 +60,7 @@ func floodOver(t *testing.T, cfg Config, rules Rules, url string) Result {
 	if cfg.Targets, err = LoadTargets([]string{url}, nil, rules); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Hold = 10 * time.Millisecond
+	cfg.Hold = cmp.Or(cfg.Hold, 10*time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	f, err := New(cfg)

@@ -208,6 +208,8 @@ func (w *worker) unlink(err error) {
 
 // connect dials until a connection stands. It returns false when the run has ended or nothing is left to send.
 func (w *worker) connect() bool {
+	before := w.run.elapsed()
+	defer func() { w.blocked += w.run.elapsed() - before }()
 	for w.pending > 0 || !w.over() {
 		if !w.wait.pass(w.backoff) || w.run.unlimited && w.run.elapsed() >= w.run.end {
 			return false

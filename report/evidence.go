@@ -9,11 +9,12 @@ import (
 // Sample is one reading of the server, as Summarize needs it. Sizes are in bytes.
 type Sample struct {
 	Time   time.Time
-	RSS    int64 // of all its processes together
-	PSS    int64 // the same with shared pages divided among those that share them; negative: not known
-	Kernel int64 // slab and buffers of the whole machine's sockets; negative: not known
-	Conns  int64 // established connections; negative: not known
-	Procs  int64 // processes that the memory is of; negative: not known
+	RSS    int64         // of all its processes together
+	PSS    int64         // the same with shared pages divided among those that share them; negative: not known
+	Kernel int64         // slab and buffers of the whole machine's sockets; negative: not known
+	Conns  int64         // established connections; negative: not known
+	CPU    time.Duration // processor time so far, of all its processes; negative: not known
+	Procs  int64         // processes that the memory is of; negative: not known
 }
 
 // Span is a stretch of time that includes both its ends. The zero Span is one that never happened.
@@ -53,7 +54,10 @@ type FloodResult struct {
 	Missing     int64               `json:"missing"`   // gaps in the sequences: a lost last message of an id leaves none
 	Duplicated  int64               `json:"duplicated"`
 	Reordered   int64               `json:"reordered"`
+	Corrupt     int64               `json:"corrupt"`    // stamps that were spoilt on their way; they are missing as well
 	LatencyMS   *timing.Percentiles `json:"latency_ms"` // from due to received; nil: no stamp arrived
+	LagMS       *timing.Percentiles `json:"lag_ms"`     // of it from due to written; nil: stamps did not tell
+	ServiceMS   *timing.Percentiles `json:"service_ms"` // and from written to received
 	Client      Client              `json:"client"`
 }
 
@@ -119,6 +123,8 @@ type MsggenResult struct {
 type Course struct {
 	// Interrupted is a full sentence that says why the run was cut short; empty if it ran to its end.
 	Interrupted string `json:"interrupted,omitempty"`
+	// Aborted is a full sentence that says which condition has ended the run early; empty if none has.
+	Aborted string `json:"aborted,omitempty"`
 	// Failures are full sentences about what broke, such as "The server ended by itself after 12 s: signal: killed."
 	Failures []string `json:"failures,omitempty"`
 }
@@ -139,6 +145,8 @@ type Evidence struct {
 	Nodes int64 `json:"nodes"`
 	// Server says for people which server it was, where it was not our own; empty: it was.
 	Server string `json:"server,omitempty"`
+	// FailIf are the conditions under which the run fails, as SummaryMetrics has their metrics.
+	FailIf []string `json:"fail_if,omitempty"`
 	// ClientHere tells that flood ran on the server's machine, so that its kernel holds both ends of every connection.
 	ClientHere bool `json:"client_here"`
 	Course

@@ -26,11 +26,14 @@ const rateReached = 0.99
 //
 //  1. a run that was cut short is inconclusive, whatever else was seen, and so is one in which nothing broke and whose client was the limit of
 //     what the verdict rests on (limits.go);
-//  2. a run fails when something broke, a connection could not be opened or ended early, a message is missing,
+//  2. a run fails when a condition has ended it early, one under which it fails holds, something broke, a connection could not be opened or ended early, a message is missing,
 //     duplicated, dropped, gone or offline, lost, overrun or unpublished between nodes, or less than 99 % of the asked
 //     rate was reached;
-//  3. where evidence is absent (no samples in a phase, no result of flood, no message sent) it is inconclusive;
+//  3. where evidence is absent (no samples in a phase, no result of flood, no message sent, a condition about what was
+//     not measured) it is inconclusive;
 //  4. otherwise it passes.
+//
+// Where a condition is about one of these figures (see SummaryMetrics), it decides what of it is too much, in place of the rule above.
 //
 // A finding is never hidden by a weightier one: all are listed. Reordered messages are listed and fail nothing.
 func Judge(s Summary, c Course) (Verdict, []string) { return judge(s, Evidence{Course: c}) }
@@ -39,14 +42,21 @@ func Judge(s Summary, c Course) (Verdict, []string) { return judge(s, Evidence{C
 func judge(s Summary, e Evidence) (Verdict, []string) {
 	found := findings(s, e)
 	own, doubtful := limits(e)
-	broken := slices.Concat(own, e.Failures, found)
-	absent := gaps(s)
+	held, unknown := s.promised()
+	if e.Aborted != "" {
+		held = append([]string{e.Aborted}, held...)
+	}
+	broken := slices.Concat(own, held, e.Failures, found)
+	absent := append(unknown, gaps(s)...)
+	failed := len(e.Failures)+len(found) > 0
 	switch {
 	case e.Interrupted != "":
 		return Inconclusive, slices.Concat([]string{e.Interrupted}, broken, absent)
-	case len(e.Failures) == 0 && inDoubt(doubtful, s.Rate.Asked, len(found) > 0):
+	case len(e.Failures) == 0 && inDoubt(doubtful, s.Rate.Asked, len(found)+len(held) > 0):
 		return Inconclusive, append(broken, absent...)
-	case len(e.Failures)+len(found) > 0:
+	case !failed && len(held) > 0 && e.Aborted == "" && s.onlyLatency() && slices.Contains(doubtful, "latency"):
+		return Inconclusive, append(broken, absent...)
+	case failed || len(held) > 0:
 		return Fail, append(broken, absent...)
 	case len(absent) > 0:
 		return Inconclusive, append(own, absent...)
@@ -61,17 +71,22 @@ func findings(s Summary, e Evidence) []string {
 	if e.Flood != nil {
 		failedBy, closedBy = e.Flood.FailedBy, e.Flood.ClosedBy
 	}
-	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	// rule says something of the figures that a metric counts, unless a condition is about it.
+	rule := func(metric, format string, args ...any) {
+		if !s.Promises.Judges(metric) {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
 
 	c := s.Conns
 	if n := value(c.Failed); n > 0 {
-		say("%s of %s failed to open%s.", group(n), count(c.Asked, "connection"), causes(failedBy))
+		rule("failed", "%s of %s failed to open%s.", group(n), count(c.Asked, "connection"), causes(failedBy))
 	}
 	if n := value(c.ClosedEarly); n > 0 {
-		say("%s of %s ended before the run did%s.", group(n), count(c.Asked, "connection"), causes(closedBy))
+		rule("closed_early", "%s of %s ended before the run did%s.", group(n), count(c.Asked, "connection"), causes(closedBy))
 	}
 	if c.Peak != nil && *c.Peak+value(c.Failed) < c.Asked {
-		say("No more than %s of %s stood open at once.", group(*c.Peak), count(c.Asked, "connection"))
+		rule("open", "No more than %s of %s stood open at once.", group(*c.Peak), count(c.Asked, "connection"))
 	}
 
 	m := s.Messages
@@ -80,31 +95,34 @@ func findings(s Summary, e Evidence) []string {
 		if g := e.Msggen; g != nil && g.Accepted < g.Sent {
 			unconfirmed = fmt.Sprintf(" (%s not confirmed by the server%s)", group(g.Sent-g.Accepted), refusals(g.Status))
 		}
-		say("%s of %s never arrived%s.", group(n), count(value(m.Sent), "message"), unconfirmed)
+		rule("missing", "%s of %s never arrived%s.", group(n), count(value(m.Sent), "message"), unconfirmed)
 	}
 	if n := value(m.Duplicated); n > 0 {
-		say("%s arrived more than once.", count(n, "message"))
+		rule("duplicated", "%s arrived more than once.", count(n, "message"))
+	}
+	if n := value(m.Corrupt); n > 0 {
+		rule("corrupt", "%s came spoilt: the checksum in the stamp is wrong.", count(n, "message"))
 	}
 	if n := value(m.Offline); n > 0 {
-		say("%s found nobody under the id (offline).", count(n, "message"))
+		rule("offline", "%s found nobody under the id (offline).", count(n, "message"))
 	}
 	if n := value(m.Dropped); n > 0 {
-		say("%s met a connection that read too slowly (dropped).", count(n, "message"))
+		rule("dropped", "%s met a connection that read too slowly (dropped).", count(n, "message"))
 	}
 	if n := value(m.Gone); n > 0 {
-		say("%s lost the connection while still queued (gone).", count(n, "message"))
+		rule("gone", "%s lost the connection while still queued (gone).", count(n, "message"))
 	}
 	if n := value(m.Lost); n > 0 {
-		say("%s got lost in transit: taken by NATS, received by no node.", count(n, "message"))
+		rule("lost", "%s got lost in transit: taken by NATS, received by no node.", count(n, "message"))
 	}
 	if n := value(m.Overrun); n > 0 {
-		say("%s fell to NATS's limits for slow consumers (overrun).", count(n, "message"))
+		rule("overrun", "%s fell to NATS's limits for slow consumers (overrun).", count(n, "message"))
 	}
 	if n := value(m.Unpublished); n > 0 {
-		say("%s for another node could not be given to NATS (unpublished).", count(n, "message"))
+		rule("unpublished", "%s for another node could not be given to NATS (unpublished).", count(n, "message"))
 	}
 	if r := s.Rate; r.Achieved != nil && value(m.Sent) > 0 && *r.Achieved < rateReached*r.Asked {
-		say("The generator sent %s messages/s, %.1f %% of the %s/s asked.",
+		rule("rate", "The generator sent %s messages/s, %.1f %% of the %s/s asked.",
 			decimal(*r.Achieved), 100**r.Achieved/r.Asked, decimal(r.Asked))
 	}
 	return out
@@ -149,9 +167,15 @@ func gaps(s Summary) []string {
 
 // praise says what a passed run has shown.
 func praise(s Summary) []string {
-	out := []string{
-		fmt.Sprintf("All %s opened and stayed open to the end.", count(s.Conns.Asked, "connection")),
-		fmt.Sprintf("All %s arrived exactly once.", count(value(s.Messages.Sent), "message")),
+	out := []string{fmt.Sprintf("All %s opened and stayed open to the end.", count(s.Conns.Asked, "connection"))}
+	if n := value(s.Conns.Failed) + value(s.Conns.ClosedEarly); n > 0 || value(s.Conns.Peak) < s.Conns.Asked {
+		out[0] = fmt.Sprintf("Of %s, %s failed to open or ended early, which the conditions allow.", count(s.Conns.Asked, "connection"), group(n))
+	}
+	if lost, twice := value(s.Messages.Missing), value(s.Messages.Duplicated); lost+twice == 0 {
+		out = append(out, fmt.Sprintf("All %s arrived exactly once.", count(value(s.Messages.Sent), "message")))
+	} else {
+		out = append(out, fmt.Sprintf("Of %s, %s never arrived and %s more than once, which the conditions allow.",
+			count(value(s.Messages.Sent), "message"), group(lost), group(twice)))
 	}
 	if n := value(s.Messages.Reordered); n > 0 {
 		out = append(out, fmt.Sprintf("%s arrived after a later one for the same id.", count(n, "message")))

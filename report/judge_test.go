@@ -25,12 +25,13 @@ func goodEvidence() Evidence {
 		Phases:     Phases{Empty: at(0, 4), Idle: at(10, 14), Traffic: at(15, 75)},
 		ClientHere: true,
 		Flood: &FloodResult{Asked: 10_000, Open: 10_000, Messages: 60_000,
-			LatencyMS: &timing.Percentiles{P50: 0.19, P90: 0.4, P99: 2.51, P999: 8.11, Max: 10.2}},
+			LatencyMS: &timing.Percentiles{P50: 0.19, P90: 0.4, P99: 2.51, P999: 8.11, Max: 10.2, Mean: 0.25},
+			LagMS:     &timing.Percentiles{P99: 0.11}, ServiceMS: &timing.Percentiles{P99: 2.48}},
 		Msggen: &MsggenResult{Sent: 60_000, Accepted: 60_000, Rate: 999.9},
 		Ledger: &Ledger{Sent: 60_000, Delivered: 60_000},
 	}
 	for s := range 80 {
-		sample := Sample{Time: t0.Add(time.Duration(s) * time.Second), RSS: 8_000_000, Kernel: 20_000_000}
+		sample := Sample{Time: t0.Add(time.Duration(s) * time.Second), RSS: 8_000_000, Kernel: 20_000_000, CPU: time.Duration(s) * 250 * time.Millisecond}
 		if s >= 5 {
 			sample.RSS += 1_840_000
 			sample.Kernel += 10_000 * 2 * 3900
@@ -240,6 +241,31 @@ func TestJudge(t *testing.T) {
 			[]string{"flood left no result", "There is no sample", "msggen left no result"}},
 		{"failed without samples", func(e *Evidence) { e.Samples = nil; e.Flood.Failed = 2 }, Fail,
 			[]string{"2 of 10,000 connections failed", "There is no sample"}},
+		{"spoilt", func(e *Evidence) { e.Flood.Corrupt, e.Flood.Messages, e.Flood.Missing = 2, 59_998, 2 }, Fail,
+			[]string{"2 of 60,000 messages never", "2 messages came spoilt"}},
+
+		// A condition decides of what it is about, and nothing else.
+		{"kept", func(e *Evidence) { e.FailIf = []string{"p99>3ms", "missing>0", "server_cpu>30%", "lag_p99>1ms"} }, Pass, []string{"All ", "All "}},
+		{"held", func(e *Evidence) { e.FailIf = []string{"p99>2ms", "rate<99%"} }, Fail, []string{"p99>2ms holds: p99 is 2.51 ms."}},
+		{"held, and broken too", func(e *Evidence) { e.FailIf = []string{"p99>2ms"}; e.Flood.Failed = 1 }, Fail,
+			[]string{"p99>2ms holds", "1 of 10,000 connections failed"}},
+		{"allowed", func(e *Evidence) {
+			e.FailIf = []string{"failed>1%", "missing>1%"}
+			e.Flood.Failed, e.Flood.Open, e.Flood.Messages = 3, 9997, 59_990
+		}, Pass, []string{"Of 10,000 connections, 3 failed", "Of 60,000 messages, 10 never arrived and 0 more"}},
+		{"more than allowed", func(e *Evidence) { e.FailIf = []string{"missing>1%"}; e.Flood.Messages = 59_000 }, Fail,
+			[]string{"missing>1% holds: missing is 1000 (1.667 %)."}},
+		{"allowed, and something else", func(e *Evidence) { e.FailIf = []string{"missing>1%"}; e.Flood.Messages, e.Flood.Duplicated = 59_990, 1 }, Fail,
+			[]string{"1 message arrived more than once."}},
+		{"not measured", func(e *Evidence) {
+			e.FailIf = []string{"lost>0", "slope_bytes_per_hour>1MiB"}
+			e.Ledger, e.Samples = nil, e.Samples[:20]
+		}, Inconclusive,
+			[]string{"lost>0 cannot be judged: lost was not measured.", "slope_bytes_per_hour>1MiB cannot be judged"}},
+		{"from another version", func(e *Evidence) { e.FailIf = []string{"quality<9"} }, Inconclusive, []string{"quality<9 cannot be judged: nobody knows what it is about."}},
+		{"aborted", func(e *Evidence) { e.Aborted = "After 3s the run was ended." }, Fail, []string{"After 3s"}},
+		{"aborted and interrupted", func(e *Evidence) { e.Aborted, e.Interrupted = "After 3s the run was ended.", "Interrupted." }, Inconclusive,
+			[]string{"Interrupted.", "After 3s"}},
 		{"no ledger", func(e *Evidence) { e.Ledger = nil }, Pass, []string{"All ", "All "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -293,9 +319,11 @@ func TestSummaryKeys(t *testing.T) {
 		`"base_pss_bytes":null,"idle_pss_bytes":null,"peak_pss_bytes":null,"end_pss_bytes":null,"processes":null,` +
 		`"user_bytes_per_conn":null,"kernel_bytes_per_conn":null,"slope_bytes_per_hour":null},` +
 		`"messages":{"sent":null,"delivered":null,"received":null,"offline":null,"dropped":null,"gone":null,` +
-		`"lost":null,"overrun":null,"unpublished":null,"missing":null,"duplicated":null,"reordered":null},` +
-		`"latency_ms":{"p50":null,"p90":null,"p99":null,"p999":null,"max":null},` +
-		`"rate":{"asked":0,"achieved":null},"verdict":"inconclusive","reasons":[`
+		`"lost":null,"overrun":null,"unpublished":null,"missing":null,"duplicated":null,"reordered":null,"corrupt":null},` +
+		`"latency_ms":{"p50":null,"p90":null,"p99":null,"p999":null,"max":null,"mean":null},` +
+		`"lag_ms":{"p50":null,"p90":null,"p99":null,"p999":null,"max":null,"mean":null},` +
+		`"service_ms":{"p50":null,"p90":null,"p99":null,"p999":null,"max":null,"mean":null},` +
+		`"rate":{"asked":0,"achieved":null},"server_cpu":null,"verdict":"inconclusive","reasons":[`
 	if !strings.HasPrefix(string(b), want) {
 		t.Errorf("summary.json of no evidence is\n%s\nwant it to begin with\n%s", b, want)
 	}

@@ -68,6 +68,23 @@ func peakAndEnd(all []Sample, span Span, column func(Sample) int64) (peak, end *
 	return peak, end
 }
 
+// busy is the processor time between the first and the last sample of a span, by the time between them; nil for fewer than two samples that have it.
+func busy(all []Sample, span Span) *float64 {
+	var first, last *Sample
+	for i := range all {
+		if s := &all[i]; s.CPU >= 0 && span.Contains(s.Time) {
+			if first == nil {
+				first = s
+			}
+			last = s
+		}
+	}
+	if first == nil || !last.Time.After(first.Time) || last.CPU < first.CPU {
+		return nil
+	}
+	return new((last.CPU - first.CPU).Seconds() / last.Time.Sub(first.Time).Seconds())
+}
+
 func perConn(base, idle *int64, n int64) *float64 {
 	if base == nil || idle == nil || n <= 0 {
 		return nil

@@ -1,5 +1,10 @@
 package report
 
+import (
+	"cometctl/internal/promise"
+	"cometctl/internal/timing"
+)
+
 // Summary is what summary.json holds. A nil pointer is a number that could not be had; it is null in the file and a dash in
 // the table, never a zero that looks like a measurement.
 type Summary struct {
@@ -8,10 +13,16 @@ type Summary struct {
 	Conns     ConnSummary    `json:"conns"`
 	Memory    MemorySummary  `json:"memory"`
 	Messages  MessageSummary `json:"messages"`
-	LatencyMS LatencySummary `json:"latency_ms"`
+	LatencyMS LatencySummary `json:"latency_ms"` // from when a message was due to when it was received
+	LagMS     LatencySummary `json:"lag_ms"`     // of it, until it was written: the generator's
+	ServiceMS LatencySummary `json:"service_ms"` // and from then on: the server's
 	Rate      RateSummary    `json:"rate"`
-	Verdict   Verdict        `json:"verdict"`
-	Reasons   []string       `json:"reasons"` // full sentences, the weightiest first
+	// ServerCPU is the processor time of the server over the traffic phase, by its length: 1 is one processor. Null where it was not measured.
+	ServerCPU *float64 `json:"server_cpu"`
+	Verdict   Verdict  `json:"verdict"`
+	Reasons   []string `json:"reasons"` // full sentences, the weightiest first
+	// Promises are the conditions under which the run fails, and what was found; nil where there were none.
+	Promises *promise.Report `json:"promises,omitempty"`
 }
 
 // ConnSummary counts connections.
@@ -65,15 +76,17 @@ type MessageSummary struct {
 	Missing    *int64 `json:"missing"`
 	Duplicated *int64 `json:"duplicated"`
 	Reordered  *int64 `json:"reordered"`
+	Corrupt    *int64 `json:"corrupt"` // spoilt on their way; they are missing as well
 }
 
-// LatencySummary holds percentiles in milliseconds, from when a message was due to when it was received.
+// LatencySummary holds percentiles of times, in milliseconds.
 type LatencySummary struct {
 	P50  *float64 `json:"p50"`
 	P90  *float64 `json:"p90"`
 	P99  *float64 `json:"p99"`
 	P999 *float64 `json:"p999"`
 	Max  *float64 `json:"max"`
+	Mean *float64 `json:"mean"`
 }
 
 // RateSummary is in messages per second.
@@ -99,15 +112,25 @@ func Summarize(e Evidence) Summary {
 	}
 	s.Memory = summarizeMemory(e, conns)
 	s.Messages = summarizeMessages(e)
-	if f := e.Flood; f != nil && f.LatencyMS != nil {
-		l := f.LatencyMS
-		s.LatencyMS = LatencySummary{new(l.P50), new(l.P90), new(l.P99), new(l.P999), new(l.Max)}
+	if f := e.Flood; f != nil {
+		s.LatencyMS, s.LagMS, s.ServiceMS = summarizeLatency(f.LatencyMS), summarizeLatency(f.LagMS), summarizeLatency(f.ServiceMS)
 	}
 	if e.Msggen != nil {
 		s.Rate.Achieved = new(e.Msggen.Rate)
 	}
+	s.ServerCPU = busy(e.Samples, e.Phases.Traffic)
+	if len(e.FailIf) > 0 {
+		s.Promises = judgePromises(e.FailIf, s)
+	}
 	s.Verdict, s.Reasons = judge(s, e)
 	return s
+}
+
+func summarizeLatency(p *timing.Percentiles) LatencySummary {
+	if p == nil {
+		return LatencySummary{}
+	}
+	return LatencySummary{new(p.P50), new(p.P90), new(p.P99), new(p.P999), new(p.Max), new(p.Mean)}
 }
 
 func mostConns(samples []Sample) int64 {
@@ -134,7 +157,7 @@ func summarizeMessages(e Evidence) MessageSummary {
 	}
 	if f := e.Flood; f != nil {
 		m.Received, m.Missing = new(f.Messages), new(f.Missing)
-		m.Duplicated, m.Reordered = new(f.Duplicated), new(f.Reordered)
+		m.Duplicated, m.Reordered, m.Corrupt = new(f.Duplicated), new(f.Reordered), new(f.Corrupt)
 		if m.Sent != nil { // the sum also sees lost last messages, which leave no gap
 			m.Missing = new(max(f.Missing, *m.Sent-f.Messages))
 		}

@@ -74,6 +74,7 @@ func rowsOf(s Summary) [][]string {
 	}
 	rows = append(rows, [][]string{
 		{"  growth during the traffic", "", growth(m.SlopePerHour)},
+		{"processors that the server took", "", optional(s.ServerCPU, processors)},
 		{"messages per second", rate, optional(s.Rate.Achieved, decimal)},
 		{"messages sent", "", number(g.Sent)},
 	}...)
@@ -85,6 +86,7 @@ func rowsOf(s Summary) [][]string {
 		{"  missing", "0", number(g.Missing)},
 		{"  duplicated", "0", number(g.Duplicated)},
 		{"  reordered", "", number(g.Reordered)},
+		{"  corrupt", "0", number(g.Corrupt)},
 	}...)
 	if !s.keepsNoLedger() {
 		rows = append(rows, [][]string{
@@ -106,12 +108,17 @@ func rowsOf(s Summary) [][]string {
 		{"  p99", "", optional(l.P99, millis)},
 		{"  p99.9", "", optional(l.P999, millis)},
 		{"  max", "", optional(l.Max, millis)},
+		{"of it the generator's lag, p99", "", optional(s.LagMS.P99, millis)},
+		{"  the server's service, p99", "", optional(s.ServiceMS.P99, millis)},
 	}...)
 }
 
 // verdictText is the verdict and, as a list wrapped to the table's width, its reasons.
 func verdictText(s Summary) string {
 	var b strings.Builder
+	if s.Promises != nil {
+		b.WriteString("conditions under which the run fails:\n" + s.Promises.Table() + "\n")
+	}
 	fmt.Fprintf(&b, "verdict: %s\n", s.Verdict)
 	for _, reason := range s.Reasons {
 		wrap(&b, "  -", "   ", reason)
@@ -174,6 +181,8 @@ func growth(p *float64) string {
 		return sign + Bytes(x) + "/h"
 	})
 }
+
+func processors(x float64) string { return fmt.Sprintf("%.2f", x) }
 
 func millis(x float64) string { return fmt.Sprintf("%.2f ms", x) }
 

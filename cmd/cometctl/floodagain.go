@@ -17,10 +17,33 @@ type redialOptions struct {
 }
 
 func (o *redialOptions) add(f *pflag.FlagSet) {
-	f.StringVar(&o.reconnect, "reconnect", "none", "`when` a connection that failed or ended is dialed again: none (never), immediate, backoff, or a time such as 500ms, give or take half of it")
-	f.StringVar(&o.backoff, "backoff", "", fmt.Sprintf("with --reconnect backoff: the most of the first wait and of any, as `TIME..TIME` (default %v..%v)", flood.DefaultBackoffFirst, flood.DefaultBackoffMost))
+	o.reconnect = "none"
+	f.Var(checkedText{&o.reconnect, "when", func(s string) error { _, err := flood.ParseRedial(s); return err }}, "reconnect", "`when` a connection that failed or ended is dialed again: none (never), immediate, backoff, or a time such as 500ms, give or take half of it")
+	f.Var(checkedText{&o.backoff, "time..time", func(s string) error { _, _, err := flood.ParseBackoff(s); return err }}, "backoff", fmt.Sprintf("with --reconnect backoff: the most of the first wait and of any, as `TIME..TIME` (default %v..%v)", flood.DefaultBackoffFirst, flood.DefaultBackoffMost))
 	f.BoolVar(&o.respect, "respect-retry", false, "with --reconnect: never come back before the server's retry: (event streams) or Retry-After (503, 429) is over; the wait of --reconnect begins then")
 	f.BoolVar(&o.resume, "resume", false, "with --reconnect: ask for what came since: Last-Event-ID for event streams, and polls go on from their last answer")
+}
+
+// checkedText is a pflag.Value: text that is refused where the flag is read, as soak does for flood.
+type checkedText struct {
+	text  *string
+	kind  string
+	check func(string) error
+}
+
+// String implements pflag.Value.
+func (c checkedText) String() string { return *c.text }
+
+// Type implements pflag.Value.
+func (c checkedText) Type() string { return c.kind }
+
+// Set implements pflag.Value.
+func (c checkedText) Set(s string) error {
+	if err := c.check(s); err != nil {
+		return err
+	}
+	*c.text = s
+	return nil
 }
 
 // on reports whether connections are dialed again.

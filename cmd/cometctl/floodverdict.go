@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"cometctl/flood"
-	"cometctl/internal/clienttls"
 )
 
 // floodVerdict is the command's error without its promises: the run's own, a connection that was not held and of which no promise speaks, or
@@ -43,7 +42,7 @@ func notHeld(r flood.Result, reconnect bool) string {
 // wayOut reads on from what has failed, where one is known for the most frequent cause that has any.
 func wayOut(r flood.Result) string {
 	for _, word := range slices.Concat(byNumber(r.FailedBy), byNumber(r.ClosedBy)) {
-		if hint := clienttls.Hint(word); hint != "" {
+		if hint := hintOf(word, r.Refusals); hint != "" {
 			return "; " + hint
 		}
 	}

@@ -132,6 +132,7 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 	if r.Reconnects > 0 {
 		fmt.Fprintf(t, "opened again\t%d\n", r.Reconnects)
 	}
+	refusalLines(t, r.Refusals)
 	recoveryLines(t, r.Recovery)
 	mannerLines(t, r.Misbehaving)
 	fmt.Fprintf(t, "opened per second\t%.0f%s\n", r.OpenPerS, beside(r.OpenAsked, "%.4g"))

@@ -32,6 +32,7 @@ type msggenOptions struct {
 	json           bool
 	clock          clockOption
 	judge          promiseOptions
+	findMax        findMaxOptions
 }
 
 func newMsggenCmd(s streams) *cobra.Command {
@@ -72,6 +73,14 @@ straight to the subjects that the nodes of a cluster listen to, past their POST 
 Accepted is then what NATS has confirmed; the nodes are asked at the end what they did with
 the messages, and what they did not see was in transit, or is lost.
 
+--find-max 'p99<100ms' looks for the highest rate at which that promise holds. msggen starts a
+flood on --receive, whose options stand behind --, and sends at --rate for --trial, at twice as
+much while it holds, then at rates in between, until the rate that holds and the one that does not
+are within --precision; one trial that does not hold is repeated, as it may be chance, and the
+rate that is told has held in most of --repeats trials. Unless a promise says otherwise, 99.9 % of the
+messages must come. A rate that this machine could not send, or receive, is no limit of the
+server's: the exit code is 4 then; 3 says that no rate holds.
+
 It runs until --count or --duration is over or Ctrl-C is pressed, waits up to 10 s for the
 last answers, and ends with exit code 1 if anything that was due was not accepted, and with 4
 if a rate was not kept since msggen itself had no processor time left.
@@ -91,6 +100,11 @@ measured, the exit code is 4. A condition is METRIC OP VALUE, with shares in per
   # steps of load, on a few hot ids, messages of many sizes
   cometctl msggen --rate '1000 for 60s, ramp 1000..5000 for 60s, 5000 for 60s' --hot 1%:90% --size 100..4000
 
+  # the rate at which the bundled server, or nchan, still delivers 99 % within 50 ms
+  cometctl msggen --find-max 'p99<50ms'
+  cometctl msggen --find-max 'p99<50ms' --to 'POST http://127.0.0.1:8010/send/{id}' --connections 4 --ids 1000 \
+    --receive 'http://127.0.0.1:8010/test/{1..1000}' -- -H 'TE: chunked'
+
   # the article's generator: 100 of msggen:start(1000000, 100, 10000)
   cometctl msggen --workers 100 --interval 100ms --count 1000000 --ids 10000
 
@@ -102,10 +116,16 @@ measured, the exit code is 4. A condition is METRIC OP VALUE, with shares in per
   cometctl msggen --to 'GET http://127.0.0.1:8000/send/{id}?{msg_url}' --rate 200
   cometctl msggen --to 'PUT http://127.0.0.1:8080/pub' -H 'Content-Type: application/json' \
     --body '{"channel":"{id}","text":{msg_json}}' --connections 4`,
-		Args: cobra.MatchAll(noArgs, oneOf("rate", "interval")),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: cobra.MatchAll(msggenArgs, oneOf("rate", "interval")),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.given(cmd.Flags().Changed); err != nil {
 				return err
+			}
+			if o.findMax.floodOptions = args; o.findMax.asked() {
+				return runFindMax(cmd.Context(), s, o)
+			}
+			if err := o.findMax.unasked(); err != nil {
+				return usageError(err)
 			}
 			return runMsggen(cmd.Context(), s, o)
 		},
@@ -113,6 +133,7 @@ measured, the exit code is 4. A condition is METRIC OP VALUE, with shares in per
 	o.add(cmd.Flags())
 	o.judge.add(cmd.Flags())
 	o.clock.add(cmd.Flags(), "flood")
+	o.findMax.add(cmd.Flags())
 	return cmd
 }
 

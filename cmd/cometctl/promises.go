@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,9 +134,7 @@ type promises[R, P any] struct {
 	table           metrics[R, P]
 	failIf, abortOn []promise.Condition
 	began           time.Time
-	abort           *promise.Condition // the one that has ended the run
-	after           time.Duration      // how long it ran until then
-	lookup          promise.Lookup     // what was known then
+	aborted         string // a sentence: the condition that has ended the run; empty: none
 }
 
 // parsePromises reads the flags' conditions. Its error is wrong usage.
@@ -174,17 +173,21 @@ func (p *promises[R, P]) watched(every time.Duration) time.Duration {
 
 // watch looks at a run that goes on, and calls stop when a condition of --abort-on holds.
 func (p *promises[R, P]) watch(now P, stop func()) {
-	if p.abort != nil {
-		return
+	if p.aborted == "" && p.broken(now) != "" {
+		stop()
 	}
+}
+
+// broken is the sentence about the condition of --abort-on that holds of a run that goes on; empty if none does.
+func (p *promises[R, P]) broken(now P) string {
 	lookup := p.table.during(now)
 	for _, c := range p.abortOn {
 		if holds, _ := c.Holds(lookup); holds {
-			p.abort, p.after, p.lookup = &c, time.Since(p.began), lookup
-			stop()
-			return
+			p.aborted = fmt.Sprintf("After %v the run was ended by %s: %s.", time.Since(p.began).Round(100*time.Millisecond), c, c.Say(lookup))
+			return p.aborted
 		}
 	}
+	return ""
 }
 
 // report is what became of the conditions; nil where there were none.
@@ -193,8 +196,8 @@ func (p *promises[R, P]) report(r R) *promise.Report {
 		return nil
 	}
 	report := promise.Judge(p.failIf, p.table.of(r))
-	if p.abort != nil {
-		report.Abort(*p.abort, p.after, p.lookup)
+	if p.aborted != "" {
+		report.Abort(p.aborted)
 	}
 	return &report
 }
@@ -202,14 +205,7 @@ func (p *promises[R, P]) report(r R) *promise.Report {
 // judges reports whether a condition of --fail-if is about one of these metrics: then it, and no rule of the command's own, says what of it is
 // too much.
 func (p *promises[R, P]) judges(names ...string) bool {
-	for _, c := range p.failIf {
-		for _, name := range names {
-			if c.Metric().Name == name {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.failIf, func(c promise.Condition) bool { return slices.Contains(names, c.Metric().Name) })
 }
 
 // metricNames lists a table's names for a command's help, in lines of a terminal's width.

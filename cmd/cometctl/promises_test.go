@@ -21,8 +21,10 @@ var update = flag.Bool("update", false, "write the tables of docs/promises.md an
 // tables are the tables of all commands, as docs/promises.md has them.
 func tables() map[string][]promiseRow {
 	return map[string][]promiseRow{
-		"flood":  rowsOf(floodMetrics()),
-		"msggen": rowsOf(msggenMetrics()),
+		"flood":             rowsOf(floodMetrics()),
+		"msggen":            rowsOf(msggenMetrics()),
+		"soak":              rowsOf(soakMetrics()),
+		"msggen --find-max": rowsOf(findMaxMetrics()),
 	}
 }
 

@@ -26,6 +26,7 @@ type soakOptions struct {
 	workers, topology string
 	json              bool
 	foreign           foreignOptions
+	judge             promiseOptions
 }
 
 func newSoakCmd(s streams) *cobra.Command {
@@ -55,7 +56,15 @@ and what came is counted at its clients. If it ends by itself, the run fails.
 
 The verdict is pass, fail (exit code 3) if a connection could not be opened or ended
 early, a message is missing or came twice, or the asked rate was not reached, and
-inconclusive (4) if the run shows neither. Interrupted (130), it stops all its processes
+inconclusive (4) if the run shows neither. With --fail-if 'p99>200ms' it is fail if that is so
+of the summary; one about what there is a rule for, such as 'missing>0.1%', takes the rule's
+place, and one about what was not measured makes it inconclusive. --abort-on 'failed>1%' is
+looked at each second, and ends the run at once. The metrics, with shares in percent of sent,
+asked, or rate_asked:
+
+` + metricNames(soakMetrics().known(false)) + `
+
+Interrupted (130), it stops all its processes
 and still writes what it has. If the folder cannot be written, as on a full disk, it ends
 with 1 and still prints the summary.`,
 		Example: `  # 10,000 connections, 1000 messages a second, a minute of traffic
@@ -80,6 +89,9 @@ with 1 and still prints the summary.`,
     --urls 'http://127.0.0.1:8010/test/{1..2000}' --to 'POST http://127.0.0.1:8010/send/{id}'
   cometctl soak --exec 'nginx -p /tmp -c /etc/nchan.conf -g "daemon off;"' --port 8010 --as sse \
     --urls 'http://127.0.0.1:8010/events/{1..2000}' --to 'POST http://127.0.0.1:8010/send/{id}'
+
+  # a verdict of one's own
+  cometctl soak --fail-if 'p99>20ms' --fail-if 'user_bytes_per_conn>1KiB' --abort-on 'missing>100'
 
   # a day of it
   cometctl soak --duration 24h --interval 60s -o day`,
@@ -109,6 +121,7 @@ func (o *soakOptions) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print the summary as JSON")
 	o.foreign.add(f)
 	addPassed(f)
+	o.judge.add(f)
 }
 
 // prepare makes of the flags a Config, without a look at the machine.
@@ -172,6 +185,11 @@ func runSoak(ctx context.Context, s streams, o soakOptions) error {
 	if o.Dir == "" {
 		o.Dir = time.Now().Format("soak-20060102-150405")
 	}
+	judge, err := parsePromises(soakMetrics(), o.judge)
+	if err != nil {
+		return err
+	}
+	o.FailIf, o.Abort = judge.failIf, judge.broken
 	o.Version = version()
 	o.Quit, o.Vet = s.quit, vetPiece
 	line := newLive(s.err, soakEvery, time.Now)

@@ -32,10 +32,10 @@ func progressText(p soak.Progress) string {
 	if p.PerConn > 0 {
 		parts = append(parts, fmt.Sprintf("%.0f B/conn", p.PerConn))
 	}
-	if p.P99 > 0 && p.Procs == 0 {
-		parts = append(parts, fmt.Sprintf("p50 %s p99 %s ms", twoDigits(p.P50), twoDigits(p.P99)))
-	} else if p.P99 > 0 {
-		parts = append(parts, fmt.Sprintf("p99 %s ms", twoDigits(p.P99)))
+	if l := p.Latency; l != nil && p.Procs == 0 {
+		parts = append(parts, fmt.Sprintf("p50 %s p99 %s ms", twoDigits(l.P50), twoDigits(l.P99)))
+	} else if l != nil {
+		parts = append(parts, fmt.Sprintf("p99 %s ms", twoDigits(l.P99)))
 	}
 	if p.Procs > 0 {
 		parts = append(parts, fmt.Sprintf("%d procs", p.Procs))

@@ -20,7 +20,7 @@ import (
 // package that is not in it may not exist. Test files are free.
 var mayImport = map[string][]string{
 	"cmd/cometctl": {"server", "server/router", "server/history", "server/node", "server/workers", "server/cluster", "flood", "flood/fleet", "msggen", "memlog", "report", "internal/systemd",
-		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/clienttls", "internal/doctor", "internal/netloop", "internal/wire", "internal/offset", "internal/pace", "internal/promise", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing", "internal/loglimit"},
+		"internal/soak", "internal/soak/chaos", "internal/bearer", "internal/broker", "internal/clienttls", "internal/doctor", "internal/findmax", "internal/netloop", "internal/wire", "internal/offset", "internal/pace", "internal/promise", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing", "internal/loglimit"},
 
 	// The six. They do not know each other, except report, which reads memlog's log,
 	// and soak, which conducts them as processes and reads what they leave.
@@ -37,8 +37,9 @@ var mayImport = map[string][]string{
 	"flood/fleet":              {"flood", "internal/wire", "internal/broker", "internal/nursery", "internal/offset", "internal/pace", "internal/ramp", "internal/rlimit", "internal/strain", "internal/timing"},
 	"msggen":                   {"internal/clienttls", "internal/broker", "internal/subject", "internal/wire", "internal/pace", "internal/rlimit", "internal/strain", "internal/timing"},
 	"memlog":                   {"internal/pace", "internal/rlimit"},
-	"report":                   {"memlog", "internal/timing"},
-	"internal/soak":            {"memlog", "report", "internal/nursery", "internal/rlimit", "internal/pace"},
+	"report":                   {"memlog", "internal/promise", "internal/timing"},
+	"internal/soak":            {"memlog", "report", "internal/nursery", "internal/promise", "internal/rlimit", "internal/pace", "internal/timing"},
+	"internal/findmax":         {"internal/nursery", "internal/promise", "internal/timing"},
 	"internal/soak/chaos":      {"internal/soak", "report", "internal/nursery", "internal/rlimit", "internal/timing"},
 
 	// What they stand on. slab is the bottom.

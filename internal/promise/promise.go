@@ -91,7 +91,10 @@ func (c Condition) reading(lookup Lookup) (v float64, measured bool) {
 func (c Condition) Say(lookup Lookup) string {
 	v, measured := lookup(c.metric.Name)
 	shown, ok := c.reading(lookup)
-	if !measured || !ok {
+	switch {
+	case c.metric.Name == "":
+		return "nobody knows what it is about"
+	case !measured || !ok:
 		return c.metric.Name + " was not measured"
 	}
 	text := c.metric.Name + " is " + c.metric.Unit.Format(v)

@@ -5,7 +5,6 @@ import (
 	"math"
 	"strings"
 	"testing"
-	"time"
 )
 
 var table = Metrics{
@@ -185,7 +184,7 @@ func TestJudge(t *testing.T) {
 		{parse("missing>0"), Pass, ""},
 		{parse("missing>0", "p99>200ms"), Fail, "p99>200ms holds: p99 is 213.4 ms"},
 		{parse("cpu>90%"), Inconclusive, "cpu>90% cannot be judged: cpu was not measured"},
-		{parse("cpu>90%", "p99>200ms"), Fail, "cpu>90% cannot be judged: cpu was not measured; p99>200ms holds: p99 is 213.4 ms"},
+		{parse("cpu>90%", "p99>200ms"), Fail, "p99>200ms holds: p99 is 213.4 ms; cpu>90% cannot be judged: cpu was not measured"},
 		{parse("p99>200ms", "cpu>90%"), Fail, "p99>200ms holds: p99 is 213.4 ms; cpu>90% cannot be judged: cpu was not measured"},
 	} {
 		r := Judge(c.conditions, values)
@@ -194,8 +193,11 @@ func TestJudge(t *testing.T) {
 		}
 	}
 	r := Judge(parse("missing>0", "cpu>90%"), values)
-	r.Abort(parse("p99>=200ms")[0], 3210*time.Millisecond, values)
-	if want := "After 3.2s the run was ended by p99>=200ms: p99 is 213.4 ms."; r.Verdict != Fail || r.Reasons()[0] != want {
+	if !r.Judges("p99", "cpu") || r.Judges("p99") || (*Report)(nil).Judges("cpu") {
+		t.Error("it judges missing and cpu, and nothing else")
+	}
+	r.Abort("After 3.2s the run was ended by p99>=200ms: p99 is 213.4 ms.")
+	if want := "After 3.2s the run was ended by p99>=200ms: p99 is 213.4 ms."; r.Verdict != Fail || r.Aborted != want {
 		t.Errorf("%+v, want fail: %s", r, want)
 	}
 	got, err := json.Marshal(r)

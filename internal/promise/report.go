@@ -2,9 +2,9 @@ package promise
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // Verdict is what a Report comes to.
@@ -55,44 +55,52 @@ func Judge(conditions []Condition, lookup Lookup) Report {
 	return r
 }
 
-// Abort says that the condition c has ended the run early, so long after its beginning, by what lookup told: the run has failed.
-func (r *Report) Abort(c Condition, after time.Duration, lookup Lookup) {
-	r.Verdict, r.Aborted = Fail, fmt.Sprintf("After %v the run was ended by %s: %s.", after.Round(100*time.Millisecond), c.text, c.Say(lookup))
-}
+// Abort says that a condition has ended the run early, in a full sentence: the run has failed.
+func (r *Report) Abort(sentence string) { r.Verdict, r.Aborted = Fail, sentence }
 
-// Reasons are the findings that make the verdict, as full sentences; none for Pass.
-func (r Report) Reasons() []string {
-	var out []string
-	if r.Aborted != "" {
-		out = append(out, r.Aborted)
-	}
+// Reasons are full sentences about the conditions that hold, and about those that cannot be judged.
+func (r Report) Reasons() (broken, unknown []string) {
 	for _, f := range r.Conditions {
 		switch {
 		case f.Holds:
-			out = append(out, fmt.Sprintf("%s holds: %s.", f.Condition, f.Says))
+			broken = append(broken, fmt.Sprintf("%s holds: %s.", f.Condition, f.Says))
 		case f.Value == nil:
-			out = append(out, fmt.Sprintf("%s cannot be judged: %s.", f.Condition, f.Says))
+			unknown = append(unknown, fmt.Sprintf("%s cannot be judged: %s.", f.Condition, f.Says))
 		}
 	}
-	return out
+	return broken, unknown
 }
 
-// Text is Reasons in half a line, for an error; empty for Pass.
+// Text is Aborted and Reasons in half a line, for an error; empty for Pass.
 func (r Report) Text() string {
+	broken, unknown := r.Reasons()
 	var out []string
-	for _, reason := range r.Reasons() {
-		out = append(out, strings.TrimSuffix(reason, "."))
+	for _, reason := range slices.Concat([]string{r.Aborted}, broken, unknown) {
+		if reason != "" {
+			out = append(out, strings.TrimSuffix(reason, "."))
+		}
 	}
 	return strings.Join(out, "; ")
 }
 
-// String is the report for people: the verdict, then each condition with what was found.
+// Judges reports whether a condition is about one of these metrics: then it, and no other rule, says what of it is too much. A nil Report judges
+// nothing.
+func (r *Report) Judges(metrics ...string) bool {
+	return r != nil && slices.ContainsFunc(r.Conditions, func(f Finding) bool { return slices.Contains(metrics, f.Metric) })
+}
+
+// String is the report for people: the verdict, why the run was ended, and Table.
 func (r Report) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "verdict: %s\n", r.Verdict)
+	text := fmt.Sprintf("verdict: %s\n", r.Verdict)
 	if r.Aborted != "" {
-		fmt.Fprintf(&b, "  %s\n", r.Aborted)
+		text += fmt.Sprintf("  %s\n", r.Aborted)
 	}
+	return text + r.Table()
+}
+
+// Table has a line for each condition with what was found.
+func (r Report) Table() string {
+	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, f := range r.Conditions {
 		word := "ok"

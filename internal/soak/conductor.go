@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"cometctl/internal/promise"
+	"cometctl/internal/timing"
 	"cometctl/memlog"
 	"cometctl/report"
 )
@@ -73,8 +75,9 @@ func (p *piece) is(command string) bool { return p.does == command }
 
 // Why an await came back without what it awaited.
 var (
-	errDied  = errors.New("soak: a piece ended by itself")
-	errLimit = errors.New("soak: took too long")
+	errDied    = errors.New("soak: a piece ended by itself")
+	errLimit   = errors.New("soak: took too long")
+	errAborted = errors.New("soak: a condition has ended the run")
 )
 
 // conductor leads the pieces through one run. Only the goroutine that called run may
@@ -111,6 +114,7 @@ type conductor struct {
 	columns string        // of these rows
 	base    report.Sample // the last row of the empty server, and
 	last    report.Sample // of all
+	peak    int64         // the highest RSS
 	now     floodReport
 	nowAt   time.Time // when now came
 	rate    float64   // messages received a second, between the last two reports
@@ -121,14 +125,18 @@ type conductor struct {
 
 // floodReport is a progress line of flood.
 type floodReport struct {
-	Open     int64  `json:"open"`
-	Failed   int64  `json:"failed"`
-	Messages int64  `json:"messages"`
-	Phase    string `json:"phase"`
-	Latency  struct {
-		P50 float64 `json:"p50"`
-		P99 float64 `json:"p99"`
-	} `json:"latency_ms"`
+	Open       int64               `json:"open"`
+	Failed     int64               `json:"failed"`
+	Ended      int64               `json:"closed_early"`
+	Messages   int64               `json:"messages"`
+	Missing    int64               `json:"missing"`
+	Duplicated int64               `json:"duplicated"`
+	Reordered  int64               `json:"reordered"`
+	Corrupt    int64               `json:"corrupt"`
+	Phase      string              `json:"phase"`
+	Latency    *timing.Percentiles `json:"latency_ms"`
+	Lag        *timing.Percentiles `json:"lag_ms"`
+	Service    *timing.Percentiles `json:"service_ms"`
 }
 
 func newConductor(cfg Config, l launcher, dir folder) *conductor {
@@ -192,7 +200,9 @@ func (c *conductor) await(ctx context.Context, limit time.Duration, done func() 
 		case a := <-c.answers:
 			c.hear(a)
 		case <-tick.C:
-			c.show()
+			if c.show(); c.course.Aborted != "" && !c.ending {
+				return errAborted
+			}
 		case <-over:
 			return errLimit
 		case <-ctx.Done():
@@ -264,8 +274,11 @@ func (c *conductor) bury(p *piece, e event) error {
 		text += "; its last words: " + strings.Join(e.words, " / ")
 	}
 	text += "."
-	// flood and msggen end like this when connections or messages were lost: a finding.
+	// flood and msggen end like this when connections or messages were lost: a finding, which a condition may allow.
 	finding := e.code == exitFailed && (p.is(flood) || p.is(msggen))
+	if finding && (p.told || p.mayEnd) && c.allowed(p) {
+		return nil
+	}
 	fell := p.serves && !p.told || c.gone(p, e)
 	c.serverDied = c.serverDied || fell
 	if p.serves || fell || finding || c.ending {
@@ -316,6 +329,7 @@ func (c *conductor) sample(line []byte) {
 	c.samples++
 	if s.RSS >= 0 {
 		c.last = sampleOf(s, c.man.FirstSample)
+		c.peak = max(c.peak, c.last.RSS)
 		c.rows = append(c.rows, c.last)
 		if c.man.phase() == phaseEmpty {
 			c.base = c.last
@@ -342,15 +356,23 @@ func (c *conductor) floodReport(line []byte) {
 	c.rateAt, c.rateOf = c.nowAt, r.Messages
 }
 
-// show tells Progress how things stand.
+// show tells Progress how things stand, and asks Abort whether they may go on.
 func (c *conductor) show() {
-	if c.cfg.Progress == nil {
-		return
+	p := c.progress()
+	if c.cfg.Progress != nil {
+		c.cfg.Progress(p)
 	}
+	if c.cfg.Abort != nil && c.course.Aborted == "" && !c.ending {
+		c.course.Aborted = c.cfg.Abort(p)
+	}
+}
+
+func (c *conductor) progress() Progress {
 	p := Progress{
 		Phase: c.man.phase(), Elapsed: time.Since(c.started), ETA: c.eta(),
-		Asked: int64(c.cfg.Conns), Open: c.now.Open, Rate: c.rate, Sent: c.sent,
-		RSS: c.last.RSS, P50: c.now.Latency.P50, P99: c.now.Latency.P99,
+		Asked: int64(c.cfg.Conns), Open: c.now.Open, Failed: c.now.Failed, Ended: c.now.Ended, Rate: c.rate, Sent: c.sent,
+		Received: c.now.Messages, Missing: c.now.Missing, Duplicated: c.now.Duplicated, Reordered: c.now.Reordered, Corrupt: c.now.Corrupt,
+		RSS: c.last.RSS, Peak: c.peak, Latency: c.now.Latency, Lag: c.now.Lag, Service: c.now.Service,
 	}
 	grown := c.last.RSS - c.base.RSS
 	if c.many() && c.last.PSS > 0 && c.base.PSS > 0 {
@@ -360,7 +382,16 @@ func (c *conductor) show() {
 	if p.Open > 0 && c.base.RSS > 0 {
 		p.PerConn = float64(grown) / float64(p.Open)
 	}
-	c.cfg.Progress(p)
+	return p
+}
+
+// allowed reports whether conditions speak of what a piece complains of with exit code 1: then they decide, by its result.
+func (c *conductor) allowed(p *piece) bool {
+	about := []string{"open", "failed", "closed_early"}
+	if p.is(msggen) {
+		about = []string{"missing", "received", "delivered", "sent"}
+	}
+	return slices.ContainsFunc(c.cfg.FailIf, func(k promise.Condition) bool { return slices.Contains(about, k.Metric().Name) })
 }
 
 // eta adds up what is left of this phase and the lengths of those to come. What the

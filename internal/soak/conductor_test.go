@@ -60,7 +60,7 @@ func (w *world) checkProgress(c *conductor) {
 	if first.ETA < w.cfg.Duration || last.ETA > 2*time.Second {
 		t.Errorf("ETA went from %s to %s", first.ETA, last.ETA)
 	}
-	if last.Open != 100 || last.Asked != 100 || last.Sent == 0 || last.Rate < 0 || last.P99 != 3 || last.RSS <= 5000*1024 || last.PerConn <= 0 {
+	if last.Open != 100 || last.Asked != 100 || last.Sent == 0 || last.Rate < 0 || last.Latency == nil || last.Latency.P99 != 3 || last.RSS <= 5000*1024 || last.PerConn <= 0 {
 		t.Errorf("last progress: %+v", last)
 	}
 	seen := false

@@ -118,7 +118,7 @@ func assemble(m *Manifest, files map[string][]byte, samples []report.Sample) rep
 			Fallen []string `json:"fallen"`
 		}
 	)
-	e := report.Evidence{Asked: m.Asked.Asked, Samples: samples, Course: m.Course, ClientHere: true}
+	e := report.Evidence{Asked: m.Asked.Asked, Samples: samples, Course: m.Course, ClientHere: true, FailIf: m.Asked.FailIf}
 	e.Phases = report.Phases{Empty: m.span(phaseEmpty), Idle: m.span(phaseIdle), Traffic: m.span(phaseTraffic)}
 	e.Nodes = m.Asked.nodes()
 	if m.Asked.Server != nil {
@@ -238,7 +238,7 @@ func (d folder) samples(first int64) ([]report.Sample, error) {
 // sampleOf is a row of the memory log as report wants it. first is the moment of the
 // first row, or 0.
 func sampleOf(row memlog.Sample, first int64) report.Sample {
-	s := report.Sample{Time: row.Time, RSS: row.RSS * 1024, PSS: -1, Kernel: -1, Conns: row.Conns, Procs: row.Procs}
+	s := report.Sample{Time: row.Time, RSS: row.RSS * 1024, PSS: -1, Kernel: -1, Conns: row.Conns, CPU: row.CPU, Procs: row.Procs}
 	if first != 0 && row.Elapsed >= 0 {
 		s.Time = time.Unix(0, first).Add(row.Elapsed)
 	}

@@ -104,10 +104,10 @@ func TestEvidence(t *testing.T) {
 			Traffic: report.Span{From: at(1007500), To: at(1010500)},
 		},
 		Samples: []report.Sample{
-			{Time: at(1000900), RSS: 100 << 10, PSS: 1 << 10, Kernel: 54 << 10, Procs: -1},
-			{Time: at(1002900), RSS: 101 << 10, PSS: 1 << 10, Kernel: 54 << 10, Procs: 3},
-			{Time: at(1004900), RSS: 150 << 10, PSS: 1 << 10, Kernel: 60 << 10, Conns: 2, Procs: -1}, // by whole seconds it would belong to the ramp
-			{Time: at(1006900), RSS: 152 << 10, PSS: -1, Kernel: -1, Conns: 2, Procs: -1},
+			{Time: at(1000900), RSS: 100 << 10, PSS: 1 << 10, Kernel: 54 << 10, Procs: -1, CPU: -1},
+			{Time: at(1002900), RSS: 101 << 10, PSS: 1 << 10, Kernel: 54 << 10, Procs: 3, CPU: -1},
+			{Time: at(1004900), RSS: 150 << 10, PSS: 1 << 10, Kernel: 60 << 10, Conns: 2, Procs: -1, CPU: -1}, // by whole seconds it would belong to the ramp
+			{Time: at(1006900), RSS: 152 << 10, PSS: -1, Kernel: -1, Conns: 2, Procs: -1, CPU: -1},
 		},
 		Flood:      &report.FloodResult{Asked: 2, Open: 2, ClosedEarly: 1, Messages: 8, Duplicated: 1},
 		Msggen:     &report.MsggenResult{Sent: 9, Accepted: 9, Rate: 3},

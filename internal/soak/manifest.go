@@ -32,11 +32,12 @@ type Manifest struct {
 // Asked is what the run was asked to do.
 type Asked struct {
 	report.Asked
-	DurationS float64 `json:"duration_s"`
-	IntervalS float64 `json:"interval_s"`
-	Engine    string  `json:"engine,omitempty"`   // empty: serve's own choice
-	Workers   int     `json:"workers,omitempty"`  // of serve and of flood; none: one process each
-	Topology  string  `json:"topology,omitempty"` // "3x2"; none: one server
+	DurationS float64  `json:"duration_s"`
+	IntervalS float64  `json:"interval_s"`
+	Engine    string   `json:"engine,omitempty"`   // empty: serve's own choice
+	Workers   int      `json:"workers,omitempty"`  // of serve and of flood; none: one process each
+	Topology  string   `json:"topology,omitempty"` // "3x2"; none: one server
+	FailIf    []string `json:"fail_if,omitempty"`  // conditions under which the run fails
 	// Server is a server that is not our own; nil: it is.
 	Server *ServerRecord `json:"server,omitempty"`
 }
@@ -102,6 +103,9 @@ func newManifest(cfg Config) *Manifest {
 		Machine: Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version()},
 		Pieces:  []*PieceRecord{},
 		Phases:  []PhaseRecord{},
+	}
+	for _, c := range cfg.FailIf {
+		m.Asked.FailIf = append(m.Asked.FailIf, c.String())
 	}
 	if cfg.Workers > 1 {
 		m.Asked.Workers = cfg.Workers

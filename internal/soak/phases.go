@@ -52,8 +52,8 @@ func (c *conductor) run(ctx context.Context) error {
 	reached, age := c.man.phase(), c.age()
 	c.end()
 	switch {
-	case err == nil, errors.Is(err, errDied):
-		err = nil // bury has noted it
+	case err == nil, errors.Is(err, errDied), errors.Is(err, errAborted):
+		err = nil // bury, or show, has noted it
 	case ctx.Err() != nil:
 		c.course.Interrupted = fmt.Sprintf("Interrupted in the %s phase, after %s.", reached, age)
 		err = nil

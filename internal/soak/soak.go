@@ -30,6 +30,8 @@ import (
 	"errors"
 	"time"
 
+	"cometctl/internal/promise"
+	"cometctl/internal/timing"
 	"cometctl/report"
 )
 
@@ -65,6 +67,13 @@ type Config struct {
 	// them. Both or neither.
 	TokenFile, Authorization string
 
+	// FailIf are conditions under which the run fails, about report.SummaryMetrics. Where one is about what flood or msggen would end with 1
+	// for, it decides instead.
+	FailIf []promise.Condition
+	// Abort is called from Run's goroutine when Progress is. As soon as it returns a sentence, the run is ended gently and has failed, for
+	// that reason. It may be nil.
+	Abort func(Progress) (why string)
+
 	Program string // path of the cometctl that is started for each piece
 	Version string // what this program calls itself, for the manifest
 
@@ -87,18 +96,29 @@ type Progress struct {
 	ETA     time.Duration // until it will probably end
 	Asked   int64         // connections asked for
 	Open    int64         // connections that flood has open now
+	Failed  int64         // connections that could not be opened
+	Ended   int64         // connections that were open and ended
 	Rate    float64       // messages received a second, over the last report of flood
 	Sent    int64         // messages that msggen has sent so far
 	RSS     int64         // the server's, bytes; 0 is not known yet
+	Peak    int64         // the highest RSS so far
 	PSS     int64         // with several nodes, and where it is known; otherwise 0
 	Procs   int64         // of which PSS is
 
 	// PerConn is the growth of PSS, or else of RSS, since the empty server, per open
 	// connection, in bytes. It says nothing (0) before connections are open.
 	PerConn float64
-	P50     float64 // due to received, milliseconds, of all messages so far; 0 is none yet
-	P99     float64
+	Latency *timing.Percentiles // due to received, of all messages so far; nil is none yet
+
+	Lag     *timing.Percentiles // of it due to written
+	Service *timing.Percentiles // and written to received
+
+	// Of the messages that msggen has sent, as flood has counted them so far.
+	Received, Missing, Duplicated, Reordered, Corrupt int64
 }
+
+// Settled reports whether every connection is open or has failed, and none is being ended.
+func (p Progress) Settled() bool { return p.Phase == phaseIdle || p.Phase == phaseTraffic }
 
 // Run does one soak and returns its summary. Cancelling ctx stops it gently: the
 // pieces are ended in order, what they have to tell is kept, and the error is
