@@ -176,7 +176,7 @@ func (c *Client) starved(all []Reading, f Figures) {
 	if len(names) == 0 {
 		return
 	}
-	c.say([]Figure{Messages, Latency, Opening, Connections}, "%s waited for a processor for more than half of %.0f of %.0f s: other programs had it (or niceness, affinity or a quota kept it away), and its times are not the server's.",
+	c.say([]Figure{Messages, Latency, Opening}, "%s waited for a processor for more than half of %.0f of %.0f s: other programs had it (or niceness, affinity or a quota kept it away), and its times are not the server's.",
 		who(names, f.Tool, f.Tool), most.Starved, most.Run)
 }
 
