@@ -37,8 +37,9 @@ type Phases struct {
 
 // Asked is what the run was told to do.
 type Asked struct {
-	Conns int64   `json:"conns"` // connections
-	Rate  float64 `json:"rate"`  // messages per second; 0 is as fast as it goes
+	Conns     int64   `json:"conns"`      // connections
+	Rate      float64 `json:"rate"`       // messages per second; 0 is as fast as it goes
+	DurationS float64 `json:"duration_s"` // seconds of traffic
 }
 
 // FloodResult holds those keys of what `cometctl flood --json` prints at its end that a summary is made of. Only Open means

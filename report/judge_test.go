@@ -21,7 +21,7 @@ func goodEvidence() Evidence {
 		return Span{t0.Add(time.Duration(from) * time.Second), t0.Add(time.Duration(to) * time.Second)}
 	}
 	e := Evidence{
-		Asked:      Asked{Conns: 10_000, Rate: 1000},
+		Asked:      Asked{Conns: 10_000, Rate: 1000, DurationS: 60},
 		Phases:     Phases{Empty: at(0, 4), Idle: at(10, 14), Traffic: at(15, 75)},
 		ClientHere: true,
 		Flood: &FloodResult{Asked: 10_000, Open: 10_000, Messages: 60_000,
@@ -323,7 +323,7 @@ func TestSummaryKeys(t *testing.T) {
 		`"latency_ms":{"p50":null,"p90":null,"p99":null,"p999":null,"max":null,"mean":null},` +
 		`"lag_ms":{"p50":null,"p90":null,"p99":null,"p999":null,"max":null,"mean":null},` +
 		`"service_ms":{"p50":null,"p90":null,"p99":null,"p999":null,"max":null,"mean":null},` +
-		`"rate":{"asked":0,"achieved":null},"server_cpu":null,"verdict":"inconclusive","reasons":[`
+		`"rate":{"asked":0,"achieved":null},"duration_s":{"asked":0,"achieved":null},"server_cpu":null,"verdict":"inconclusive","reasons":[`
 	if !strings.HasPrefix(string(b), want) {
 		t.Errorf("summary.json of no evidence is\n%s\nwant it to begin with\n%s", b, want)
 	}

@@ -8,15 +8,16 @@ import (
 // Summary is what summary.json holds. A nil pointer is a number that could not be had; it is null in the file and a dash in
 // the table, never a zero that looks like a measurement.
 type Summary struct {
-	Server    string         `json:"server,omitempty"` // which one it was, if it was not our own
-	Nodes     int64          `json:"nodes"`            // processes with a router that the server consists of
-	Conns     ConnSummary    `json:"conns"`
-	Memory    MemorySummary  `json:"memory"`
-	Messages  MessageSummary `json:"messages"`
-	LatencyMS LatencySummary `json:"latency_ms"` // from when a message was due to when it was received
-	LagMS     LatencySummary `json:"lag_ms"`     // of it, until it was written: the generator's
-	ServiceMS LatencySummary `json:"service_ms"` // and from then on: the server's
-	Rate      RateSummary    `json:"rate"`
+	Server    string          `json:"server,omitempty"` // which one it was, if it was not our own
+	Nodes     int64           `json:"nodes"`            // processes with a router that the server consists of
+	Conns     ConnSummary     `json:"conns"`
+	Memory    MemorySummary   `json:"memory"`
+	Messages  MessageSummary  `json:"messages"`
+	LatencyMS LatencySummary  `json:"latency_ms"` // from when a message was due to when it was received
+	LagMS     LatencySummary  `json:"lag_ms"`     // of it, until it was written: the generator's
+	ServiceMS LatencySummary  `json:"service_ms"` // and from then on: the server's
+	Rate      RateSummary     `json:"rate"`
+	DurationS DurationSummary `json:"duration_s"`
 	// ServerCPU is the processor time of the server over the traffic phase, by its length: 1 is one processor. Null where it was not measured.
 	ServerCPU *float64 `json:"server_cpu"`
 	Verdict   Verdict  `json:"verdict"`
@@ -89,6 +90,12 @@ type LatencySummary struct {
 	Mean *float64 `json:"mean"`
 }
 
+// DurationSummary is how many seconds the traffic took, to the end of msggen.
+type DurationSummary struct {
+	Asked    float64  `json:"asked"`
+	Achieved *float64 `json:"achieved"` // null: there was none
+}
+
 // RateSummary is in messages per second.
 type RateSummary struct {
 	Asked    float64  `json:"asked"` // 0 is as fast as it goes
@@ -98,10 +105,11 @@ type RateSummary struct {
 // Summarize computes every figure of a Summary, and judges it.
 func Summarize(e Evidence) Summary {
 	s := Summary{
-		Server: e.Server,
-		Nodes:  e.Nodes,
-		Conns:  ConnSummary{Asked: e.Asked.Conns},
-		Rate:   RateSummary{Asked: e.Asked.Rate},
+		Server:    e.Server,
+		Nodes:     e.Nodes,
+		Conns:     ConnSummary{Asked: e.Asked.Conns},
+		Rate:      RateSummary{Asked: e.Asked.Rate},
+		DurationS: DurationSummary{Asked: e.Asked.DurationS},
 	}
 	conns := int64(0)
 	if f := e.Flood; f != nil {
@@ -114,6 +122,9 @@ func Summarize(e Evidence) Summary {
 	s.Messages = summarizeMessages(e)
 	if f := e.Flood; f != nil {
 		s.LatencyMS, s.LagMS, s.ServiceMS = summarizeLatency(f.LatencyMS), summarizeLatency(f.LagMS), summarizeLatency(f.ServiceMS)
+	}
+	if t := e.Phases.Traffic; t.To.After(t.From) {
+		s.DurationS.Achieved = new(t.To.Sub(t.From).Seconds())
 	}
 	if e.Msggen != nil {
 		s.Rate.Achieved = new(e.Msggen.Rate)

@@ -75,6 +75,7 @@ func rowsOf(s Summary) [][]string {
 	rows = append(rows, [][]string{
 		{"  growth during the traffic", "", growth(m.SlopePerHour)},
 		{"processors that the server took", "", optional(s.ServerCPU, processors)},
+		{"seconds of traffic", decimal(s.DurationS.Asked), optional(s.DurationS.Achieved, decimal)},
 		{"messages per second", rate, optional(s.Rate.Achieved, decimal)},
 		{"messages sent", "", number(g.Sent)},
 	}...)

@@ -315,6 +315,7 @@ func printMsggen(w io.Writer, asked string, r msggen.Result) error {
 	fmt.Fprintf(&b, "sent      %d at %.1f/s (asked: %s), %d never sent\n", r.Sent, r.Rate, asked, r.Unsent)
 	fmt.Fprintf(&b, "accepted  %d, %d refused as bad, %d unconfirmed, %d reconnects\n",
 		r.Accepted, r.Bad, r.Unconfirmed, r.Reconnects)
+	fmt.Fprintf(&b, "took      %.1f s%s\n", r.Run.Elapsed, beside(r.Asked.Duration, "%.4g s"))
 	if r.Asked.Rate > 0 { // or else nothing can be late
 		fmt.Fprintf(&b, "late      %d by more than %v\n", r.Late, msggen.LateAfter)
 		fmt.Fprintf(&b, "lag ms    p50 %.3f  p90 %.3f  p99 %.3f  p99.9 %.3f  max %.3f\n",

@@ -32,7 +32,6 @@ type Manifest struct {
 // Asked is what the run was asked to do.
 type Asked struct {
 	report.Asked
-	DurationS float64  `json:"duration_s"`
 	IntervalS float64  `json:"interval_s"`
 	Engine    string   `json:"engine,omitempty"`   // empty: serve's own choice
 	Workers   int      `json:"workers,omitempty"`  // of serve and of flood; none: one process each
@@ -93,8 +92,7 @@ func newManifest(cfg Config) *Manifest {
 		Format:  1,
 		Version: cfg.Version,
 		Asked: Asked{
-			Asked:     report.Asked{Conns: int64(cfg.Conns), Rate: cfg.Rate},
-			DurationS: cfg.Duration.Seconds(),
+			Asked:     report.Asked{Conns: int64(cfg.Conns), Rate: cfg.Rate, DurationS: cfg.Duration.Seconds()},
 			IntervalS: cfg.Interval.Seconds(),
 			Engine:    cfg.Engine,
 			Topology:  cfg.Topology.String(),
