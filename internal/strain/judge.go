@@ -196,12 +196,12 @@ func who(names []string, tool, alone string) string {
 	return "Workers " + text + " of " + tool
 }
 
-// lag is a generator that was later than the server.
+// lag is a generator that was later than the server. Here nobody knows whether it was slow, or a server did not take what it had to write.
 func (c *Client) lag(f Figures) {
 	if f.Lag == nil || f.Service == nil || f.Messages < lagMessages || f.Lag.P99 <= lagLeast || f.Lag.P99 <= f.Service.P99 {
 		return
 	}
-	c.say([]Figure{Latency}, "The generator wrote its messages late, p99 %.3g ms after they were due, and they took p99 %.3g ms from there: most of the latency is the generator's own.",
+	c.say([]Figure{Latency}, "Messages were written late, p99 %.3g ms after they were due, and took p99 %.3g ms from there: most of the latency is the generator's own, or that of whoever kept it waiting (blocked_s of msggen).",
 		f.Lag.P99, f.Service.P99)
 }
 

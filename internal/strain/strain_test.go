@@ -128,7 +128,7 @@ func TestJudge(t *testing.T) {
 		"descriptors":                    {all: []Reading{one}, f: figures(func(f *Figures) { f.NoDescriptors = 3 }), want: "3 connections could not be dialed, as this process, or the machine, had no descriptors left", not: Latency},
 		"ports":                          {all: []Reading{one}, f: figures(func(f *Figures) { f.NoPorts = 1 }), want: "1 connection could not be dialed, as the source address had no ports left"},
 		"memory":                         {all: []Reading{one}, f: figures(func(f *Figures) { f.NoMemory = 1 }), want: "no memory"},
-		"late":                           {all: []Reading{one}, f: figures(func(f *Figures) { f.Lag, f.Service, f.Messages = p99(5), p99(3), 1000 }), want: "p99 5 ms after they were due, and they took p99 3 ms from there", not: Connections},
+		"late":                           {all: []Reading{one}, f: figures(func(f *Figures) { f.Lag, f.Service, f.Messages = p99(5), p99(3), 1000 }), want: "p99 5 ms after they were due, and took p99 3 ms from there", not: Connections},
 		"late, but the server is later":  {all: []Reading{one}, f: figures(func(f *Figures) { f.Lag, f.Service, f.Messages = p99(5), p99(558), 1000 })},
 		"late by what a timer is":        {all: []Reading{one}, f: figures(func(f *Figures) { f.Lag, f.Service, f.Messages = p99(1), p99(0.2), 1000 })},
 		"few messages":                   {all: []Reading{one}, f: figures(func(f *Figures) { f.Lag, f.Service, f.Messages = p99(5), p99(3), 999 })},
