@@ -23,6 +23,8 @@ const (
 	statsFile    = "stats.json" // the server's /stats when the last message had arrived; of several nodes the sum
 	logFile      = "mochimem.log"
 	pictureFile  = "mochimem.png"
+	floodLog     = "flood.hlog" // distributions while they grow, as flood's and msggen's --hdr writes them
+	msggenLog    = "msggen.hlog"
 )
 
 // The picture has two panels, each about as large as the article's one.

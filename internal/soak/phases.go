@@ -106,7 +106,7 @@ func (c *conductor) empty(ctx context.Context) error {
 // ramp has no limit of its own: flood gives up on every single connection in time. With
 // several nodes it lasts until NATS knows of all ids.
 func (c *conductor) ramp(ctx context.Context) error {
-	if _, err := c.start(flood, floodArgs(c.cfg, c.plan, c.listening())); err != nil {
+	if _, err := c.start(flood, append(floodArgs(c.cfg, c.plan, c.listening()), "--hdr", c.folder.path(floodLog))); err != nil {
 		return err
 	}
 	if err := c.await(ctx, 0, func() bool { return c.now.Phase != "" && c.now.Phase != phaseRamp }); err != nil || !c.many() {
@@ -141,7 +141,7 @@ func (c *conductor) traffic(ctx context.Context) error {
 	if len(c.nodes) > 0 {
 		admin = c.nodes[0].ready.Admin
 	}
-	p, err := c.start(msggen, msggenArgs(c.cfg, c.plan, admin, c.servers))
+	p, err := c.start(msggen, append(msggenArgs(c.cfg, c.plan, admin, c.servers), "--hdr", c.folder.path(msggenLog)))
 	if err != nil {
 		return err
 	}
