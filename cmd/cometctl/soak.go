@@ -129,7 +129,7 @@ func (o *soakOptions) prepare(f *pflag.FlagSet) error {
 	if err := o.foreign.check(f.Changed); err != nil {
 		return err
 	}
-	o.FloodOptions, o.MsggenOptions = passedOptions(f, passedToFlood), passedOptions(f, passedToMsggen)
+	o.FloodOptions, o.MsggenOptions = o.foreign.options(f)
 	return cmp.Or(o.applyForeign(f.Changed), o.check(), o.parse())
 }
 

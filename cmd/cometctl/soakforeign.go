@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,6 +128,27 @@ var (
 	passedToMsggen = append(passed("body", "connections", "pipeline", "size", "lines", "dist", "zipf", "hot", "burst", "poisson",
 		"seed", "allow-remote", "insecure", "ca", "cert", "key"), passing{name: "header", as: "send-header"})
 )
+
+// overTLS are passed on to a piece that speaks TLS only: the other would refuse them.
+var overTLS = []string{"insecure", "ca", "cert", "key"}
+
+// options is what is passed on to flood and to msggen. Where neither speaks TLS, flood refuses what is about it.
+func (o *foreignOptions) options(f *pflag.FlagSet) (toFlood, toMsggen []string) {
+	floods, sends := passedToFlood, passedToMsggen
+	trust := func(p passing) bool { return slices.Contains(overTLS, p.name) }
+	if !strings.Contains(strings.ToLower(o.To), "https://") {
+		sends = slices.DeleteFunc(slices.Clone(sends), trust)
+	} else if !slices.ContainsFunc(o.URLs, mayBeSecure) {
+		floods = slices.DeleteFunc(slices.Clone(floods), trust)
+	}
+	return passedOptions(f, floods), passedOptions(f, sends)
+}
+
+// mayBeSecure tells whether a source of URLs has one that begins with https:// or wss://. What a file has is not known here.
+func mayBeSecure(source string) bool {
+	scheme, _, template := strings.Cut(strings.ToLower(source), "://")
+	return !template || scheme == "https" || scheme == "wss"
+}
 
 // addPassed adds the flags of flood and of msggen that are passed on. They are those commands' own, so that a value which
 // the piece would refuse is refused here.

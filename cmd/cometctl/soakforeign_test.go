@@ -78,3 +78,34 @@ func TestPassedOptions(t *testing.T) {
 		t.Error("a value that flood refuses was taken")
 	}
 }
+
+// What is about TLS goes to the piece that speaks it. Where neither does, flood gets it, and refuses it.
+func TestPassedTrust(t *testing.T) {
+	const http, https = "POST http://127.0.0.1/{id}", "POST https://127.0.0.1/{id}"
+	for _, c := range []struct {
+		to, urls       string
+		toFlood, toGen bool
+	}{
+		{http, "http://127.0.0.1/", true, false},
+		{http, "https://127.0.0.1/", true, false},
+		{https, "http://127.0.0.1/", false, true},
+		{https, "WSS://127.0.0.1/", true, true},
+		{https, "urls.txt", true, true},
+	} {
+		f := pflag.NewFlagSet("soak", pflag.ContinueOnError)
+		addPassed(f)
+		if err := f.Parse([]string{"--insecure", "--ws-hello", `{"a":1,"b":2}`, "--subprotocol", "a,b"}); err != nil {
+			t.Fatal(err)
+		}
+		var o foreignOptions
+		o.To, o.URLs = c.to, []string{c.urls}
+		toFlood, toGen := o.options(f)
+		want := []string{"--subprotocol=a", "--subprotocol=b", `--ws-hello={"a":1,"b":2}`}
+		if c.toFlood {
+			want = append(want, "--insecure=true")
+		}
+		if !slices.Equal(toFlood, want) || slices.Contains(toGen, "--insecure=true") != c.toGen || len(toGen) > 1 {
+			t.Errorf("%s %s: to flood %q, to msggen %q", c.to, c.urls, toFlood, toGen)
+		}
+	}
+}
