@@ -52,7 +52,7 @@ type Figures struct {
 const (
 	busyLeast    = 2.0  // seconds that a loop must have been busy to count, and
 	busyPart     = 0.1  // of the phase
-	starvedLeast = 3.0  // the same of waiting for a processor
+	starvedLeast = 5.0  // the same of waiting for a processor
 	starvedPart  = 0.2  //
 	lagLeast     = 1.0  // ms: what a timer may be late by is no slow generator
 	lagMessages  = 1000 // of fewer, ten are more than a percent: p99 says nothing

@@ -77,7 +77,7 @@ func start(loops int, take func() sample) *Meter {
 		for {
 			select {
 			case <-tick.C:
-				m.add(m.take())
+				m.read()
 			case <-m.over:
 				return
 			}
@@ -88,7 +88,7 @@ func start(loops int, take func() sample) *Meter {
 
 // Measure forgets what was measured, but for what the Reading has of the whole run and of its opening: the phase that counts begins.
 func (m *Meter) Measure() {
-	m.add(m.take())
+	m.read()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.shares, m.reading = 0, Reading{Opening: m.mean(), Run: m.reading.Run, Starved: m.reading.Starved}
@@ -104,7 +104,7 @@ func (m *Meter) mean() float64 {
 
 // Now is the reading until now.
 func (m *Meter) Now() Reading {
-	m.add(m.take())
+	m.read()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.reading
@@ -130,10 +130,15 @@ const (
 	starvedShare = 0.5
 )
 
-// add takes in a sample.
-func (m *Meter) add(now sample) {
+// read takes a sample, one after the other.
+func (m *Meter) read() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.add(m.take())
+}
+
+// add takes in a sample. Its caller has the lock.
+func (m *Meter) add(now sample) {
 	took := now.at.Sub(m.last.at).Seconds()
 	if took <= 0 {
 		return
