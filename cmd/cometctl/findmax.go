@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -141,6 +142,7 @@ func (o *findMaxOptions) config(cfg msggen.Config, interval bool) (f findmax.Con
 	if f.Plan.Precision, err = parsePrecision(o.precision); err != nil {
 		return f, fmt.Errorf("--precision %w", err)
 	}
+	f.Workers, f.Loops = cfg.Workers, o.loops()
 	f.Receiver, err = o.receiver(cfg)
 	return f, err
 }
@@ -153,6 +155,23 @@ func parsePrecision(text string) (float64, error) {
 		return 0, fmt.Errorf("%q: give a share of 0.1%% to 100%%", text)
 	}
 	return n / 100, nil
+}
+
+// loops is how many loops a process of the flood has, as its options say, and 0 where it has none: its engine is made of goroutines, or it will
+// refuse the number anyway.
+func (o *findMaxOptions) loops() int {
+	f := pflag.NewFlagSet("flood", pflag.ContinueOnError)
+	var flood floodOptions
+	flood.add(f)
+	if f.Parse(o.floodOptions) != nil || flood.engine == "goroutine" {
+		return 0
+	}
+	if slices.ContainsFunc(slices.Concat(o.receive, f.Args()), func(url string) bool {
+		return strings.HasPrefix(url, "https:") || strings.HasPrefix(url, "wss:")
+	}) {
+		return 0
+	}
+	return max(flood.loops, 0)
 }
 
 // receiver is the command line of the flood.

@@ -38,6 +38,8 @@ type Config struct {
 	Program  string   // that is started as the receiver
 	Receiver []string // its arguments: those of a flood that prints JSON, with --intervals
 
+	Workers, Loops int // of the generator, and of each process of the receiver: goroutines that do the work; 0: nobody knows
+
 	Watch func(n int, t Trial)     // called after each trial, the n-th from 0; nil: nobody watches
 	Hear  func(Heard, int, uint64) // called while the receiver begins and while a trial, the n-th from 0, goes on at that rate; nil: nobody listens
 }
@@ -105,14 +107,18 @@ func (cfg Config) trial(ctx context.Context, rec *receiver, rate uint64, n int) 
 	if err != nil {
 		return Trial{}, fmt.Errorf("trial of %d/s: %w", rate, err)
 	}
-	strain := rec.strain()
+	generator, receiver, waited := rec.strain()
 	if err := rec.settle(ctx, sent.Sent); err != nil || ctx.Err() != nil {
 		return Trial{}, err
 	}
-	t := Trial{Asked: rate, Sent: sent, Came: rec.came()}
+	sent.Blocked = max(sent.Blocked-waited, 0) // a write that takes long because somebody else has the processor is not the server's doing
+	t := Trial{Asked: rate, Sent: sent, Came: rec.came(), Waited: waited}
 	t.Missing = sent.Sent - min(t.Received, sent.Sent)
-	if strain != "" {
-		t.Bottleneck = append(t.Bottleneck, strain)
+	if receiver != "" {
+		t.Bottleneck = append(t.Bottleneck, receiver)
+	}
+	if generator != "" && t.late() {
+		t.Bottleneck = append(t.Bottleneck, generator)
 	}
 	return t, cfg.judge(&t)
 }

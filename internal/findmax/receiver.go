@@ -37,7 +37,8 @@ type receiver struct {
 	cfg     Config
 	nursery *nursery.Nursery
 	cmd     *exec.Cmd
-	busy    busy // of the trial
+	busy    busy // of the trial; own is that of this process, the generator
+	own     busy
 
 	mu               sync.Mutex
 	now, base        Heard // the last line, and the one before the trial
@@ -155,10 +156,18 @@ func (r *receiver) begin(n int, rate uint64) {
 	r.latency.Reset()
 	r.service.Reset()
 	r.busy.begin(r.cmd.Process.Pid)
+	r.own = busy{began: time.Now(), procs: map[int]map[string]spent{0: threads(os.Getpid())}}
 }
 
-// strain is why the receiver was the limit of what was sent since begin, in a sentence, or empty.
-func (r *receiver) strain() string { return r.busy.end(r.cmd.Process.Pid) }
+// strain is why the generator or the receiver had no time left while something was sent since begin, a sentence of each, or empty; and the share of
+// that time for which the generator waited for a processor.
+func (r *receiver) strain() (generator, receiver string, waited float64) {
+	most, took := r.busy.end(r.cmd.Process.Pid, r.cfg.Loops)
+	receiver = sentence("The receiver", most, took, "give it --loops or --workers, or a machine of its own")
+	own := busiest(r.own.procs[0], threads(os.Getpid()), r.cfg.Workers)
+	took = time.Since(r.own.began)
+	return sentence("The generator", own, took, "give it --workers, or a machine of its own"), receiver, own.wait.Seconds() / took.Seconds()
+}
 
 // settle waits until all that was sent has come, or nothing has for the time of Settle.
 func (r *receiver) settle(ctx context.Context, sent uint64) error {

@@ -16,7 +16,7 @@ type Sent struct {
 	Unconfirmed uint64             `json:"unconfirmed"`
 	Unsent      uint64             `json:"unsent"`
 	Lag         timing.Percentiles `json:"lag_ms"`               // from due to written
-	Blocked     float64            `json:"blocked"`              // share of the trial that the generator waited for the server with messages due, of all its workers
+	Blocked     float64            `json:"blocked"`              // share of the trial that the generator waited for the server with messages due, the mean of its workers
 	Bottleneck  []string           `json:"bottleneck,omitempty"` // why the generator, or the receiver, was the limit: full sentences
 }
 
@@ -41,7 +41,8 @@ type Trial struct {
 	Why     string  `json:"why"` // in words
 	Sent
 	Came
-	Missing uint64 `json:"missing"` // sent, and not received when nothing more came
+	Missing uint64  `json:"missing"`              // sent, and not received when nothing more came
+	Waited  float64 `json:"waited_for_processor"` // share of the trial for which the generator did; 0 also where the system does not tell
 }
 
 // Bounds of judge.
@@ -49,6 +50,7 @@ const (
 	reached = 0.99 // share of a rate that counts as having been sent
 	kept    = 0.1  // share of the trial for which the server kept the generator waiting, above which what is late is the server's doing
 	ours    = 0.5  // part of a latency that may be the generator's own lag
+	some    = 0.1  // part of it that may be no reason to look how busy the generator was
 )
 
 // judge finds what a trial has shown, and says why. It fails where a promise is about something that was not measured.
@@ -69,7 +71,7 @@ func (cfg Config) judge(t *Trial) error {
 			broken = append(broken, p.Say(lookup))
 		}
 	}
-	put := t.Rate >= reached*float64(t.Asked) && t.Unsent == 0
+	put := t.put()
 	switch {
 	case put && len(broken) == 0:
 		t.Outcome, t.Why = Held, strings.Join(said, ", ")
@@ -92,6 +94,14 @@ func (cfg Config) judge(t *Trial) error {
 		t.Why += "; besides, " + strings.Join(broken, ", ")
 	}
 	return nil
+}
+
+// put tells whether the rate was really sent.
+func (t *Trial) put() bool { return t.Rate >= reached*float64(t.Asked) && t.Unsent == 0 }
+
+// late tells whether messages left late enough to matter: a generator that has no time left, and is in time, is no limit.
+func (t *Trial) late() bool {
+	return !t.put() || t.Lag.P99 > 1 && (t.Latency == nil || t.Lag.P99 > some*t.Latency.P99)
 }
 
 // lagging tells whether the latency is the generator's lag for its greater part, and the lag not the server's doing.

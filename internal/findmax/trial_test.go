@@ -81,6 +81,18 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestLate(t *testing.T) {
+	for _, tt := range []struct {
+		rate, p99, lag float64
+		want           bool
+	}{{1000, 100, 0.5, false}, {1000, 100, 9, false}, {1000, 100, 11, true}, {1000, 2, 0.9, false}, {900, 100, 0.1, true}} {
+		trial := Trial{Asked: 1000, Sent: Sent{Rate: tt.rate, Lag: timing.Percentiles{P99: tt.lag}}, Came: Came{Latency: &timing.Percentiles{P99: tt.p99}}}
+		if got := trial.late(); got != tt.want {
+			t.Errorf("%+v: late %v", tt, got)
+		}
+	}
+}
+
 func TestJudgeUnmeasured(t *testing.T) {
 	cfg := promises(t, "p99<100ms")
 	nothing := Trial{Asked: 1000, Sent: Sent{Rate: 1000, Sent: 1000}}
