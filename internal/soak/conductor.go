@@ -88,7 +88,8 @@ type conductor struct {
 	launch  launcher
 	folder  folder
 	ledger  func(ctx context.Context, admin string) ([]byte, error) // a node's /stats
-	probe   func(ctx context.Context) error                         // whether a foreign server is ready
+	probe   func(ctx context.Context) error                         // whether a foreign server is ready,
+	present func() error                                            // and whether one that ran already still does
 	events  chan event
 	answers chan answer
 
@@ -156,6 +157,10 @@ func newConductor(cfg Config, l launcher, dir folder) *conductor {
 	}
 	if cfg.Foreign != nil {
 		c.probe = cfg.Foreign.probe
+		c.present = func() error {
+			_, err := memlog.Find(memlog.Target{PIDs: cfg.found})
+			return err
+		}
 	}
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -172,6 +173,19 @@ func lastWords(words []string) string {
 // gone notes the end of a server that is no piece of the run: memlog has seen it, and ends with it.
 func (c *conductor) gone(p *piece, e event) bool {
 	return p.is(mem) && c.cfg.Foreign != nil && !p.told && strings.Contains(strings.Join(e.words, "\n"), memlog.ErrTargetEnded.Error())
+}
+
+// lookAfterServer finds out, when a piece has ended by itself, whether that is since a server that is no piece of the run has: flood may
+// well notice before memlog does.
+func (c *conductor) lookAfterServer() {
+	if c.cfg.Foreign == nil || c.server != nil || c.serverDied {
+		return
+	}
+	if err := c.present(); err != nil {
+		c.serverDied = true
+		text := fmt.Sprintf("The server (%s) ended in the %s phase, after %s: %v.", c.cfg.Foreign, c.man.phase(), c.age(), err)
+		c.course.Failures = slices.Insert(c.course.Failures, 0, text) // what else failed, failed with it
+	}
 }
 
 // ServerRecord is a foreign server in the manifest.

@@ -102,12 +102,14 @@ func TestForeignThatDies(t *testing.T) {
 	}{
 		{"its own end", server, death{10 * time.Second, 2, []string{"panic"}}, "server ended by itself in the traffic phase, after 10s, with exit status 2; its last words: panic."},
 		{"a good end", server, death{10 * time.Second, 0, nil}, "server ended by itself in the traffic phase, after 10s, with exit status 0."},
+		{"seen by flood", flood, death{10 * time.Second, 1, []string{"no connection is left open"}}, "The server (pid 33) ended in the traffic phase, after 12s: no such process."},
 		{"seen by memlog", mem, death{10 * time.Second, 1, []string{lost}}, "The server (pid 33) ended in the traffic phase, after "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := foreignWorld(t)
-				if c.dies == mem {
+				if c.dies != server {
+					w.absent = c.dies == flood
 					w.cfg.Foreign = &Foreign{PIDs: []int{33}, URLs: w.cfg.Foreign.URLs, To: w.cfg.Foreign.To}
 					w.cfg.found = []int{33}
 				}
@@ -125,6 +127,8 @@ func TestForeignThatDies(t *testing.T) {
 func TestForeignWithoutMemlog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := foreignWorld(t)
+		w.cfg.Foreign = &Foreign{PIDs: []int{33}, URLs: w.cfg.Foreign.URLs, To: w.cfg.Foreign.To}
+		w.cfg.found = []int{33}
 		w.die[mem] = death{10 * time.Second, 1, []string{"disk full"}}
 		if c, _ := w.run(t.Context()); c.course.Failures != nil || !strings.Contains(c.course.Interrupted, "disk full") {
 			t.Errorf("course %+v", c.course)

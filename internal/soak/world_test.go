@@ -31,6 +31,7 @@ type world struct {
 	open     int64                    // connections that flood gets open
 	arrive   func(sent int64) int64   // messages that have arrived of those sent
 	waiting  atomic.Int64             // ids that the nodes say NATS is still to hear of; one less at each question
+	absent   bool                     // a foreign server that ran already has ended
 	unready  int                      // questions that a foreign server answers in the negative before it is ready; -1: all
 	mute     string                   // admin address of a node that answers no question,
 	muteAt   time.Duration            // from then on
@@ -190,6 +191,12 @@ func (w *world) run(ctx context.Context) (*conductor, error) {
 	}
 	c := newConductor(w.cfg, w, w.dir)
 	c.ledger, c.probe = w.stats, w.probe
+	c.present = func() error {
+		if w.absent {
+			return errors.New("no such process")
+		}
+		return nil
+	}
 	err := c.run(ctx)
 	synctest.Wait()
 	if n := w.living.Load(); n > 0 {
