@@ -108,6 +108,9 @@ func (l *loop) row() error {
 		return err
 	}
 	l.rows++
+	if l.Watch != nil {
+		l.Watch(*s)
+	}
 	return nil
 }
 

@@ -22,6 +22,7 @@ type Config struct {
 	Path       string        // the log, appended to; empty is none
 	Out        io.Writer     // gets the same lines as they are written; nil is none
 	Version    string        // of the program, for the log's header
+	Watch      func(Sample)  // called from Run with each row when it is written; nil: nobody watches
 }
 
 // watchInterval is how often Run looks between two samples whether the target is still

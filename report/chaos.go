@@ -3,7 +3,8 @@ package report
 import (
 	"fmt"
 	"math"
-	"slices"
+
+	"cometctl/internal/promise"
 )
 
 // Chaos is what chaos.json holds: a run in which pieces died one after the other, each in a slot of time of its own, and what became of the
@@ -17,6 +18,8 @@ type Chaos struct {
 	Slots   []Slot     `json:"faults"` // in the order in which they were; the first is the quiet baseline
 	Verdict Verdict    `json:"verdict"`
 	Reasons []string   `json:"reasons"` // full sentences, the weightiest first
+	// Promises are the conditions under which the run fails, and what was found; nil where there were none.
+	Promises *promise.Report `json:"promises,omitempty"`
 	Course
 }
 
@@ -115,10 +118,18 @@ func (b Bins) Sum() int64 {
 }
 
 // JudgeChaos gives the verdict on a run with faults and its reasons, the deciding ones first: what was cut short is inconclusive; a
-// check that does not hold, or something that broke, fails the run; a run in which nothing was sent, or no fault came to its end, shows
-// nothing; otherwise it passes. A fault that was skipped changes nothing.
+// condition that has ended the run, or one under which it fails and that holds, a check that does not hold, or something that broke, fails
+// the run; a run in which nothing was sent, or no fault came to its end, shows nothing, and neither does one of which a condition cannot be
+// judged; otherwise it passes. A fault that was skipped changes nothing.
 func JudgeChaos(c Chaos) (Verdict, []string) {
-	broken := slices.Clone(c.Failures)
+	var broken, unknown []string
+	if c.Promises != nil {
+		broken, unknown = c.Promises.Reasons()
+	}
+	if c.Aborted != "" {
+		broken = append([]string{c.Aborted}, broken...)
+	}
+	broken = append(broken, c.Failures...)
 	hit, due := 0, int64(0)
 	for _, s := range c.Slots {
 		for _, k := range s.Checks {
@@ -140,6 +151,8 @@ func JudgeChaos(c Chaos) (Verdict, []string) {
 		return Inconclusive, []string{"No message was sent, so none could be lost."}
 	case hit == 0:
 		return Inconclusive, []string{"No fault came to its end, so nothing is known of any."}
+	case len(unknown) > 0:
+		return Inconclusive, unknown
 	}
 	return Pass, praiseChaos(c, hit, due)
 }

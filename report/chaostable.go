@@ -42,6 +42,9 @@ func ChaosTable(w io.Writer, c Chaos) error {
 		fmt.Fprintf(w, "\nnot arrived, by due time from the fault:\n%s", windows.String())
 	}
 	var b strings.Builder
+	if c.Promises != nil {
+		b.WriteString("\nconditions under which the run fails:\n" + c.Promises.Table())
+	}
 	fmt.Fprintf(&b, "\nverdict: %s\n", c.Verdict)
 	for _, reason := range c.Reasons {
 		wrapTo(&b, chaosWidth, "  -", "   ", reason)

@@ -107,9 +107,7 @@ func medianWithin(all []Sample, span Span, column func(Sample) int64) *int64 {
 	return new((v[(len(v)-1)/2] + v[len(v)/2]) / 2)
 }
 
-// slopePerHour is the median of the slopes between all pairs of samples in the span (Theil-Sen). Unlike least squares it
-// forgives a warm-up step and single outliers, and calls only steady growth a leak. Nil for fewer than three samples, and
-// where they lie within less than slopeMin.
+// slopePerHour is the SlopePerHour of RSS over the samples of a span.
 func slopePerHour(all []Sample, span Span) *float64 {
 	var t, y []float64
 	for _, s := range all {
@@ -118,6 +116,13 @@ func slopePerHour(all []Sample, span Span) *float64 {
 			y = append(y, float64(s.RSS))
 		}
 	}
+	return SlopePerHour(t, y)
+}
+
+// SlopePerHour is the median of the slopes between all pairs of points (Theil-Sen); t is in hours and never decreases. Unlike least squares it
+// forgives a warm-up step and single outliers, and calls only steady growth a leak. Nil for fewer than three points, and where they lie
+// within less than half a minute.
+func SlopePerHour(t, y []float64) *float64 {
 	if len(t) < 3 || t[len(t)-1]-t[0] < slopeMin.Hours() {
 		return nil
 	}

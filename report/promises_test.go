@@ -60,3 +60,41 @@ func TestSummaryMetrics(t *testing.T) {
 		t.Errorf("the table does not list the conditions: %v\n%s", err, out.String())
 	}
 }
+
+// The figures of a run with faults are those of all slots, and conditions about them make its verdict.
+func TestChaosPromises(t *testing.T) {
+	c := rough()
+	for name, want := range map[string]float64{"recover_max": 1204.6, "detect_max": 41.4, "due": 10100, "lost": 54, "offline": 40, "missing": 104, "unsent": 5, "skipped": 1} {
+		if v, ok := c.Lookup()(name); !ok || v != want {
+			t.Errorf("%s is %v, %v; want %v", name, v, ok, want)
+		}
+	}
+	for _, k := range ChaosMetrics() {
+		if v, ok := (Chaos{}).Lookup()(k.Name); ok {
+			t.Errorf("%s is %v of nothing", k.Name, v)
+		}
+	}
+	never := rough()
+	never.Slots[1].RecoverMS = nil
+	if _, ok := never.Lookup()("recover_max"); ok {
+		t.Error("a fault that was never mended has a longest recovery")
+	}
+	for condition, want := range map[string]Verdict{"lost>1%": Pass, "lost>50": Fail, "memory_growth>1MiB": Inconclusive} {
+		k, err := promise.Parse(condition, ChaosMetrics())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := rough()
+		c.Promises = new(promise.Judge([]promise.Condition{k}, c.Lookup()))
+		got, reasons := JudgeChaos(c)
+		c.Verdict, c.Reasons = got, reasons
+		var out strings.Builder
+		if err := ChaosTable(&out, c); got != want || err != nil || !strings.Contains(out.String(), "conditions under which the run fails:\n  "+condition) {
+			t.Errorf("%s: %s %q, %v; want %s\n%s", condition, got, reasons, err, want, out.String())
+		}
+	}
+	c.Aborted = "After 3s the run was ended."
+	if got, reasons := JudgeChaos(c); got != Fail || reasons[0] != c.Aborted {
+		t.Errorf("aborted: %s %q", got, reasons)
+	}
+}

@@ -24,6 +24,7 @@ type chaosOptions struct {
 	rate   string
 	faults string
 	json   bool
+	judge  promiseOptions
 }
 
 func newChaosCmd(s streams) *cobra.Command {
@@ -48,7 +49,13 @@ root and ip(8): the run then makes network namespaces of its own and removes the
 it is skipped. chaos leaves a folder with chaos.json, every piece's log and result, the memory
 log and its picture, and prints a table.
 
-The verdict is pass, fail (exit code 3) or inconclusive (4), as of soak. Linux only.`,
+The verdict is pass, fail (exit code 3) or inconclusive (4), as of soak. --fail-if 'lost>1%' adds
+a condition under which it is fail, --abort-on 'duplicated>0' one that is looked at each second
+and ends the run. The metrics, with shares in percent of due:
+
+` + metricNames(chaosMetrics().known(false)) + `
+
+Linux only.`,
 		Example: `  # everything, about three minutes
   cometctl chaos
 
@@ -71,6 +78,7 @@ The verdict is pass, fail (exit code 3) or inconclusive (4), as of soak. Linux o
 	f.DurationVar(&o.Outage, "outage", 10*time.Second, "how long a process stands still, or a network is cut")
 	f.StringVarP(&o.Dir, "output", "o", "", "folder to write, absent or empty (default chaos-YYYYmmdd-HHMMSS)")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	o.judge.add(f)
 	return cmd
 }
 
@@ -92,6 +100,11 @@ func (o *chaosOptions) complete(s streams) (err error) {
 	if o.Calm <= 0 {
 		return usageErrorf("--calm %s: give a time of more than zero, such as 2s", o.Calm)
 	}
+	judge, err := parsePromises(chaosMetrics(), o.judge)
+	if err != nil {
+		return err
+	}
+	o.FailIf, o.Abort = judge.failIf, judge.broken
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("finding the program to start: %w", err)
 	}

@@ -20,6 +20,7 @@ type memlogOptions struct {
 	interval, duration time.Duration
 	follow             bool
 	alone, perProcess  bool
+	judge              promiseOptions
 }
 
 func newMemlogCmd(s streams) *cobra.Command {
@@ -48,7 +49,14 @@ that one. --pid may name several, whose families are added up.
 When a target ends, that is written down. If it was the last of those named by --pid, it
 ends the log; with others left the log goes on without it. Either has exit code 1 in the
 end. Otherwise memlog waits for the next process that fits, and goes on with it. With
---follow every target's end is a good end, with exit code 0.`,
+--follow every target's end is a good end, with exit code 0.
+
+With --fail-if 'slope_bytes_per_hour>1MiB' the exit code is 3 if that is so at the end, and
+--abort-on 'rss>1GiB' ends the log with the first row of which it is so; 4 says that something
+was not measured. What was found is printed on stderr. The metrics, of the last row unless they
+say otherwise:
+
+` + metricNames(memlogMetrics().known(false)),
 		Example: `  # the running cometctl serve, a row a minute into mochimem.log, until Ctrl-C
   cometctl memlog
 
@@ -80,6 +88,7 @@ end. Otherwise memlog waits for the next process that fits, and goes on with it.
 	f.DurationVar(&o.interval, "interval", time.Minute, "time between two rows")
 	f.DurationVar(&o.duration, "duration", 0, "end after the last row that is due by then; 0 is never")
 	f.StringVarP(&o.output, "output", "o", "mochimem.log", "log to append to, each row is printed too; - is printed only")
+	o.judge.add(f)
 	f.BoolVar(&o.follow, "follow", false, "follow the target to its end, and end with it")
 	return cmd
 }
@@ -128,9 +137,29 @@ func runMemlog(ctx context.Context, s streams, o memlogOptions) error {
 	if o.output == "-" {
 		cfg.Path = ""
 	}
-	err := memlog.Run(ctx, cfg)
-	if errors.Is(err, memlog.ErrInterrupted) {
-		return &codedError{exitInterrupted, err}
+	judge, err := parsePromises(memlogMetrics(), o.judge)
+	if err != nil {
+		return err
 	}
-	return err
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	seen := new(memlogSeen)
+	if judge.any() {
+		cfg.Watch = func(row memlog.Sample) {
+			seen.add(row)
+			judge.watch(seen, stop)
+		}
+	}
+	err = memlog.Run(running, cfg)
+	if errors.Is(err, memlog.ErrInterrupted) {
+		err = &codedError{exitInterrupted, err}
+		if ctx.Err() == nil { // a promise has ended it
+			err = nil
+		}
+	}
+	if seen.rows == 0 {
+		return err
+	}
+	judged := judge.report(seen)
+	return errors.Join(printPromises(s.err, judged), promiseError(judged, err))
 }

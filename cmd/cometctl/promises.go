@@ -41,13 +41,17 @@ type metric[R, P any] struct {
 // metrics is a command's table.
 type metrics[R, P any] []metric[R, P]
 
-// known is the table as conditions need it; live leaves out what is known at the end only.
+// known is the table as conditions need it; live leaves out what is known at the end only, and shares of it.
 func (m metrics[R, P]) known(live bool) promise.Metrics {
 	var out promise.Metrics
 	for _, k := range m {
-		if k.live != nil || !live {
-			out = append(out, k.Metric)
+		if k.live == nil && live {
+			continue
 		}
+		if live && !slices.ContainsFunc(m, func(of metric[R, P]) bool { return of.Name == k.Of && of.live != nil }) {
+			k.Of = ""
+		}
+		out = append(out, k.Metric)
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 	"cometctl/internal/promise"
 	"cometctl/internal/strain"
 	"cometctl/internal/timing"
+	"cometctl/memlog"
 	"cometctl/msggen"
 )
 
@@ -24,6 +25,8 @@ func tables() map[string][]promiseRow {
 		"flood":             rowsOf(floodMetrics()),
 		"msggen":            rowsOf(msggenMetrics()),
 		"soak":              rowsOf(soakMetrics()),
+		"chaos":             rowsOf(chaosMetrics()),
+		"memlog":            rowsOf(memlogMetrics()),
 		"msggen --find-max": rowsOf(findMaxMetrics()),
 	}
 }
@@ -83,7 +86,7 @@ func TestMetricTables(t *testing.T) {
 			}
 		}
 		for _, k := range table {
-			if of, ok := names[k.Of]; k.Of != "" && (!ok || k.live && !of.live) {
+			if _, ok := names[k.Of]; k.Of != "" && !ok {
 				t.Errorf("%s: %s is a share of %q, which is not there", command, k.Name, k.Of)
 			}
 		}
@@ -213,6 +216,49 @@ func TestExcused(t *testing.T) {
 		if got := excused(msggen.ErrIncomplete, c.result, p); got != c.want || excused(errInterrupted, c.result, p) {
 			t.Errorf("%+v with %q is excused: %v, want %v; and no other error is", c.result, c.failIf, got, c.want)
 		}
+	}
+}
+
+// While a run goes on, nothing is a share of what is known at its end only.
+func TestLiveShares(t *testing.T) {
+	for _, c := range []struct {
+		abortOn, wrong string
+	}{
+		{"duplicated>0", ""},
+		{"duplicated>1%", `"%" at 13 is no unit of duplicated; give a number; duplicated>1% is known at the end only: --fail-if takes it`},
+		{"lost>1%", `"lost" at 1 is no metric here; there are delivered, duplicated; lost>1% is known at the end only`},
+	} {
+		_, err := parsePromises(chaosMetrics(), promiseOptions{abortOn: []string{c.abortOn}})
+		if got := fmt.Sprint(err); c.wrong == "" && err != nil || !strings.Contains(got, c.wrong) || c.wrong != "" && codeOf(err) != exitUsage {
+			t.Errorf("--abort-on %s: %v, want %s", c.abortOn, err, c.wrong)
+		}
+	}
+}
+
+func TestMemlogMetrics(t *testing.T) {
+	seen := new(memlogSeen)
+	for i := range 10_000 {
+		seen.add(memlog.Sample{Elapsed: time.Duration(i) * time.Second, RSS: 1000 + int64(i), Anon: 5, PSS: 6, Slab: 7, SockBuf: 8, Conns: int64(100 - i%7), FDs: 9,
+			CPU: time.Duration(i) * time.Second / 4, Threads: 3, Procs: 2})
+	}
+	m := memlogMetrics()
+	got := values(m.known(false), m.of(seen))
+	if len(got) != len(m) || len(seen.rss) > trendRows {
+		t.Errorf("of %d metrics %d were measured: %v; %d rows are kept", len(m), len(got), got, len(seen.rss))
+	}
+	for name, want := range map[string]string{"rss": fmt.Sprint(10_999 * 1024.0), "peak_rss": fmt.Sprint(10_999 * 1024.0), "peak_conns": "100", "cpu": "0.25", "pss": "6144", "fds": "9",
+		"elapsed": fmt.Sprint(9_999_000.0)} {
+		if got[name] != want {
+			t.Errorf("%s is %s, want %s", name, got[name], want)
+		}
+	}
+	if slope, ok := m.of(seen)("slope_bytes_per_hour"); !ok || slope < 3600*1024*0.999 || slope > 3600*1024*1.001 {
+		t.Errorf("slope %v, %v; want 3600 KB/h", slope, ok)
+	}
+	none := new(memlogSeen)
+	none.add(memlog.Sample{RSS: 1, Anon: -1, PSS: -1, Slab: -1, SockBuf: -1, Conns: -1, FDs: -1, CPU: -1, Threads: -1, Procs: -1})
+	if got := values(m.known(false), m.of(none)); fmt.Sprint(got) != "map[elapsed:0 peak_rss:1024 rss:1024]" {
+		t.Errorf("of a row with a size only: %v", got)
 	}
 }
 

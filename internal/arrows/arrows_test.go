@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"report":                   {"memlog", "internal/promise", "internal/timing"},
 	"internal/soak":            {"memlog", "report", "internal/nursery", "internal/promise", "internal/rlimit", "internal/pace", "internal/timing"},
 	"internal/findmax":         {"internal/nursery", "internal/promise", "internal/timing"},
-	"internal/soak/chaos":      {"internal/soak", "report", "internal/nursery", "internal/rlimit", "internal/timing"},
+	"internal/soak/chaos":      {"internal/soak", "report", "internal/nursery", "internal/promise", "internal/rlimit", "internal/timing"},
 
 	// What they stand on. slab is the bottom.
 	"internal/netloop": {"internal/slab", "internal/rlimit", "internal/meter"},

@@ -27,6 +27,7 @@ import (
 	"slices"
 	"time"
 
+	"cometctl/internal/promise"
 	"cometctl/internal/rlimit"
 	"cometctl/internal/soak"
 	"cometctl/report"
@@ -47,6 +48,12 @@ type Config struct {
 	Program string        // path of the cometctl that is started for each piece
 	Version string        // what this program calls itself
 
+	// FailIf are conditions under which the run fails, about report.ChaosMetrics.
+	FailIf []promise.Condition
+	// Abort is called from Run's goroutine when Progress is. As soon as it returns a sentence, the run is ended gently and has failed, for
+	// that reason. It may be nil.
+	Abort func(Progress) (why string)
+
 	// Quit, when closed, kills every piece at once. Run then returns as soon as it has written what it has. Nil never quits.
 	Quit <-chan struct{}
 	// Progress is called from Run's goroutine about once a second and at each step. It may be nil, and must return soon.
@@ -62,6 +69,7 @@ type Progress struct {
 	Open     int64 // connections
 	Asked    int64
 	Messages int64 // received so far
+	Again    int64 // messages that came again
 }
 
 // Preflight finds out whether cfg can work here, before anything is started or written. It returns ErrSystem, an *rlimit.Shortage, or an
@@ -121,6 +129,9 @@ func Run(ctx context.Context, cfg Config) (report.Chaos, error) {
 	c := newConductor(cfg, top, st)
 	c.skip = skip
 	found := c.run(ctx)
+	if len(cfg.FailIf) > 0 {
+		found.Promises = new(promise.Judge(cfg.FailIf, found.Lookup()))
+	}
 	found.Verdict, found.Reasons = report.JudgeChaos(found)
 	title := fmt.Sprintf("Mem usage with %d connections, %g msg/sec, and faults", cfg.Conns, cfg.Rate)
 	err = errors.Join(st.unwritten(), soak.WriteJSON(cfg.Dir, resultFile, found), soak.Draw(cfg.Dir, title))

@@ -35,8 +35,9 @@ type piece struct {
 
 // Why an await came back without what it awaited.
 var (
-	errDied  = errors.New("chaos: a piece ended by itself")
-	errLimit = errors.New("chaos: took too long")
+	errDied    = errors.New("chaos: a piece ended by itself")
+	errLimit   = errors.New("chaos: took too long")
+	errAborted = errors.New("chaos: a condition has ended the run")
 )
 
 // conductor leads the pieces through one run. Only the goroutine that called run may touch it.
@@ -51,6 +52,7 @@ type conductor struct {
 	pieces  []*piece          // by number
 	byName  map[string]*piece // the latest of each name
 	course  report.Course
+	closing bool // the pieces are being ended
 	ending  bool // the pieces are being ended
 	world   world
 	floods  []string           // names of the floods, in the order of their start
@@ -148,7 +150,9 @@ func (c *conductor) await(ctx context.Context, limit time.Duration, done func() 
 		case s := <-c.sights:
 			c.see(s)
 		case <-tick.C:
-			c.show()
+			if c.show(); c.aborts() {
+				return errAborted
+			}
 		case <-over:
 			return errLimit
 		case <-c.cfg.Quit:
@@ -266,15 +270,27 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 // show tells Progress how the run is getting on.
 func (c *conductor) show() {
-	if c.cfg.Progress == nil {
-		return
+	if c.cfg.Progress != nil {
+		c.cfg.Progress(c.progress())
 	}
+}
+
+// aborts asks Abort, once a run, whether the run may go on.
+func (c *conductor) aborts() bool {
+	if c.cfg.Abort == nil || c.closing || c.course.Aborted != "" {
+		return false
+	}
+	c.course.Aborted = c.cfg.Abort(c.progress())
+	return c.course.Aborted != ""
+}
+
+func (c *conductor) progress() Progress {
 	p := Progress{Slot: "start", Step: c.step, Number: c.number, Of: len(c.cfg.Faults) + 1,
-		Open: c.world.clients.open, Asked: int64(c.cfg.Conns), Messages: c.world.clients.messages}
+		Open: c.world.clients.open, Asked: int64(c.cfg.Conns), Messages: c.world.clients.messages, Again: c.world.clients.duplicated}
 	if c.slot != nil {
 		p.Slot = c.slot.Name
 	}
-	c.cfg.Progress(p)
+	return p
 }
 
 // say begins a step.

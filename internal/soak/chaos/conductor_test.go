@@ -30,7 +30,7 @@ func runOn(t *testing.T, ctx context.Context, faults []string, bend func(s *fake
 	if bend != nil {
 		bend(s)
 	}
-	cfg.Quit = s.quit
+	cfg.Quit, cfg.Abort = s.quit, s.abort
 	c := newConductor(cfg, top, s)
 	c.skip = map[string]string{"partition": "not today"}
 	if bend == nil {
@@ -177,6 +177,31 @@ func TestInterruption(t *testing.T) {
 					if s.From != 0 && (s.Bins.Due == 0 || s.Bins.Due != s.Bins.Delivered) {
 						t.Errorf("%s: %+v", s.Name, s.Bins)
 					}
+				}
+			})
+		})
+	}
+}
+
+// A condition that is broken, in whatever moment, ends the run in order, and fails it.
+func TestAbort(t *testing.T) {
+	for _, after := range []time.Duration{time.Second, 4 * time.Second, 11 * time.Second, 16 * time.Second} {
+		t.Run(after.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				r := runOn(t, t.Context(), []string{stopFront}, func(s *fakeStage) {
+					s.abort = func(Progress) string {
+						if time.Since(began) >= after {
+							return "It is enough."
+						}
+						return ""
+					}
+				})
+				if r.found.Verdict != report.Fail || r.found.Reasons[0] != "It is enough." || r.found.Interrupted != "" {
+					t.Errorf("%s: %q, %q", r.found.Verdict, r.found.Reasons, r.found.Interrupted)
+				}
+				if len(r.stage.started) != len(r.stage.stopped) {
+					t.Errorf("started %v, told to end %v", r.stage.started, r.stage.stopped)
 				}
 			})
 		})

@@ -36,10 +36,11 @@ func (c *conductor) run(ctx context.Context) report.Chaos {
 	}
 	err := c.conduct(ctx)
 	where := c.where()
+	c.closing = true
 	c.end()
 	enough()
 	switch {
-	case err == nil, errors.Is(err, errDied): // bury has noted it
+	case err == nil, errors.Is(err, errDied), errors.Is(err, errAborted): // bury, or aborts, has noted it
 	case ctx.Err() != nil, c.quitting():
 		c.course.Interrupted = fmt.Sprintf("Interrupted %s.", where)
 	default:

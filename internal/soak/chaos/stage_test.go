@@ -37,6 +37,7 @@ type fakeStage struct {
 	grow     string        // node whose memory grows each time
 	homeless string        // node with a session that has no connection, once it was started again
 	quit     chan struct{} // closed: all are killed
+	abort    func(Progress) string
 	began    time.Time
 }
 
