@@ -27,8 +27,8 @@ type parking struct {
 	random *rand.Rand
 }
 
-func newParking(r Redial, seed uint64, lane int) parking {
-	return parking{redial: r, random: rand.New(rand.NewPCG(seed, uint64(lane)))}
+func newParking(r Redial, seed, stream uint64) parking {
+	return parking{redial: r, random: rand.New(rand.NewPCG(seed, stream))}
 }
 
 // turn is one that waits.
@@ -82,6 +82,7 @@ func (a *lane) park(r *record) {
 		past = a.parking.past.Alloc()
 		*a.parking.past.At(past) = parked{first: r.first, since: r.since, target: r.target, waits: waits}
 	}
+	a.shape.wait(past)
 	p := a.parking.past.At(past)
 	if lost {
 		p.cut = a.tally.cuts.lose(now)

@@ -33,6 +33,7 @@ const (
 	causePorts       cause = "no ports"        // the source address has none left
 	causeMemory      cause = "no memory"       // the kernel has none left for sockets
 	causeAborted     cause = "aborted"         // by flood itself: see Abort
+	causeTakenBack   cause = "taken back"      // the schedule has closed it before it was open
 	causeOther       cause = "other"           // what has no errno
 )
 

@@ -11,6 +11,7 @@
 //     for each sequence, and whose it is (runs.go).
 //   - Redial (redial.go) says when a target is dialed again; parking (again.go) keeps those that wait; places (place.go) is where their
 //     event streams go on; cuts (cuts.go) is what was lost together, comebacks (comeback.go) what that cost.
+//   - Outline (outline.go) is the shape of a run in numbers; timeline (schedule.go) lets it come true, shape (shape.go) is a lane's part in it.
 //   - Manners (manner.go) say who misbehaves; who does is carried by lanes of their own (mannerlane.go).
 //   - Targets (target.go, url.go) are the URLs; origins (origin.go) the source addresses.
 //   - Tally (tally.go) is what was counted, Result (result.go) what that shows; cause (cause.go) is why something failed.
@@ -27,12 +28,12 @@ package flood
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"cometctl/internal/netloop"
 	"cometctl/internal/pace"
+	"cometctl/internal/ramp"
 	"cometctl/internal/rlimit"
 )
 
@@ -49,14 +50,19 @@ var ErrAllEnded = errors.New("flood: no connection is left open")
 type Config struct {
 	Targets        *Targets
 	Pace           pace.Rate           // when targets fall due; the zero Rate opens as fast as InFlight allows
-	Turns          Turns               // which events of Pace are this run's, where others share it; nil: all
+	Ramp           ramp.Ramp           // when connections come and go, instead of Pace; more of them than targets take these in turn
+	Arrivals       pace.Rate           // connections that come by themselves, so many on average, instead of Pace; the zero Rate: none do
+	Lifetime       ramp.Lifetime       // an open connection is ended after it, and replaced unless it came with Arrivals; none: it is held
+	End            bool                // with Ramp: the run ends with its last stage, without a hold
+	Turns          Turns               // which events of Pace, Ramp or Arrivals are this run's, where others share them; nil: all
+	Round          int                 // with Ramp or Arrivals, and Turns: after how many events these begin anew, see Outline.Round
 	ClockOffset    time.Duration       // what the clock of the run is ahead of this machine's
 	InFlight       int                 // most handshakes at a time; default: DefaultInFlight, and no bound with a Pace
 	ConnectTimeout time.Duration       // from dial to the head of the response; default DefaultConnectTimeout
-	Hold           time.Duration       // from when every connection was open or has failed; 0: until Run's context ends
+	Hold           time.Duration       // from when every connection was open or has failed (Ramp: and its last stage is over; Arrivals: at once); 0: until Run's context ends
 	Redial         Redial              // when a connection that failed or ended is dialed again; the zero Redial is never
 	Manners        Manners             // who misbehaves, and how; Asked, Open and all else of the result is about the others
-	Seed           uint64              // of what is drawn; 0: another one each time
+	Seed           uint64              // of what is drawn; 0: New draws one
 	Drain          time.Duration       // after the hold, so long is read on what comes late; 0: not at all
 	Runs           Runs                // whose messages count
 	HDR            *HDRLog             // where the distributions are logged while they grow; nil: nowhere
@@ -73,10 +79,11 @@ type Config struct {
 
 // Flood is a run that has not begun.
 type Flood struct {
-	cfg   Config
-	plan  *plan
-	lanes []*lane
-	start time.Time // of the ramp; zero: at once
+	cfg     Config
+	outline *Outline
+	plan    *plan
+	lanes   []*lane
+	start   time.Time // of the ramp; zero: at once
 }
 
 // StartAt lets the ramp of a Run that has not been called yet begin at t, by the clock that Config.ClockOffset makes, and its
@@ -94,11 +101,16 @@ func New(cfg Config) (*Flood, error) {
 		}
 		cfg.Engine = "goroutine"
 	}
-	if err := rlimit.Check(cfg.Targets.Len(), "connections"); err != nil {
-		return nil, fmt.Errorf("flood: %w", err)
-	}
 	if err := cfg.Turns.check(); err != nil {
 		return nil, err
+	}
+	outline, err := cfg.Outline()
+	if err != nil {
+		return nil, err
+	}
+	outline.share(cfg.Turns, cfg.Round)
+	if err := rlimit.Check(outline.most, "connections"); err != nil {
+		return nil, fmt.Errorf("flood: %w", err)
 	}
 	if err := errors.Join(cfg.Redial.Check(), cfg.Manners.Check(cfg.Targets.Len())); err != nil {
 		return nil, err
@@ -109,8 +121,8 @@ func New(cfg Config) (*Flood, error) {
 	}
 	if cfg.InFlight <= 0 {
 		cfg.InFlight = DefaultInFlight
-		if !cfg.Pace.Unlimited() {
-			cfg.InFlight = cfg.Targets.Len()
+		if !cfg.Pace.Unlimited() || outline.scheduled() {
+			cfg.InFlight = maxTargets
 		}
 	}
 	if cfg.ConnectTimeout <= 0 {
@@ -119,17 +131,14 @@ func New(cfg Config) (*Flood, error) {
 	if cfg.Loops <= 0 {
 		cfg.Loops = 1
 	}
-	for cfg.Seed == 0 {
-		cfg.Seed = rand.Uint64()
-	}
 	if cfg.Manners.Seed == 0 {
 		cfg.Manners.Seed = cfg.Seed
 	}
-	f := &Flood{cfg: cfg, plan: &plan{
+	f := &Flood{cfg: cfg, outline: outline, plan: &plan{
 		targets: cfg.Targets, origins: o,
 		lanes: cfg.Loops, inFlight: max(cfg.InFlight/cfg.Loops, 1), timeout: cfg.ConnectTimeout,
 		redial: cfg.Redial, manners: cfg.Manners, cast: cfg.Manners.cast(cfg.Targets.Len()), seed: cfg.Seed, byDue: cfg.ByDue,
-		clock: wallClock(cfg.ClockOffset),
+		form: outline.form, clock: wallClock(cfg.ClockOffset),
 		again: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 	}}
 	for i := range cfg.Loops {

@@ -48,6 +48,7 @@ type lane struct {
 	stamps  stamps
 	tracker tracker
 	parking parking
+	shape   *shape // nil: targets are opened once and held
 	backs   comebacks
 	tally   *Tally
 	keys    keys
@@ -72,16 +73,24 @@ type plan struct {
 	cast     cast          // the same, target by target
 	seed     uint64        // of what is drawn: how long who waits
 	byDue    time.Duration // step of tally.due; 0: it is not counted
+	form     *form         // nil: targets are opened once and held
 	clock    func() int64  // ns since the epoch; never goes back
 	allowed  atomic.Int64  // targets below this index may be dialed
 	again    chan struct{} // a lane asks for a fill in another turn; holds one
 	changed  chan struct{} // a lane is settled, or its last connection has gone; holds one
 }
 
+// stream is which stream of what a seed draws belongs to a lane: no two of all lanes that share a run have the same, whatever their process.
+func (p *plan) stream(lane int) uint64 { return p.origins.start<<8 | uint64(lane) }
+
 func newLane(p *plan, index int) *lane {
-	a := &lane{plan: p, next: index, recs: new(slab.Slab[record]), tally: NewTally(p.byDue), keys: newKeys(), parking: newParking(p.redial, p.seed, index)}
+	a := &lane{plan: p, next: index, recs: new(slab.Slab[record]), tally: NewTally(p.byDue), keys: newKeys(), parking: newParking(p.redial, p.seed, p.stream(index))}
 	a.heads.frames.protocols = p.targets.protocols
 	a.heads.places.wanted, a.heads.places.resume = p.redial.Respect || p.redial.Resume, p.redial.Resume
+	a.shape = newShape(p.form, p, index)
+	if a.shape.scheduled() {
+		a.tally.shape.rows = make([]stageRow, len(p.form.schedule.Stages()))
+	}
 	a.recruit()
 	a.heads.marks.cursors.how = p.targets.cursor
 	return a
@@ -112,18 +121,25 @@ func (a *lane) fill(l netloop.Loop) {
 			break
 		}
 	}
-	if !a.settled && a.trying == 0 && a.next >= a.plan.targets.Len() {
+	if !a.settled && a.trying == 0 && a.allDialed() {
 		a.settled = true
 		signal(a.plan.changed)
 	}
 }
 
-// choose returns the target to dial next: one that has waited for its next connection, or the next new one.
+// choose returns the target to dial next: one that has waited for its next connection, one whose connection has lived, or the next new one.
 func (a *lane) choose(allowed int) (target int, past slab.Slot, ok bool) {
-	if len(a.parking.queue) > 0 {
-		if past = a.parking.take(a.plan.clock()); past != 0 {
+	for len(a.parking.queue) > 0 {
+		if past = a.parking.take(a.plan.clock()); past == 0 {
+			break
+		}
+		if a.shape.recall(past) {
 			return int(a.parking.past.At(past).target), past, true
 		}
+		a.drop(past)
+	}
+	if target, ok = a.planned(); ok || a.shape.scheduled() {
+		return target, 0, ok
 	}
 	if a.next >= allowed {
 		return 0, 0, false
@@ -147,7 +163,7 @@ func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
 	c, err := a.connect(l, i, past != 0)
 	if err != nil {
 		a.tally.failed[causeOf(err)]++
-		if past == 0 {
+		if past == 0 && a.shape.isFirst() {
 			a.tally.tried++
 		}
 		if a.plan.redial.On() {
@@ -156,7 +172,8 @@ func (a *lane) dial(l netloop.Loop, i int, past slab.Slot) bool {
 		return false
 	}
 	a.dialing++
-	if past == 0 {
+	a.shape.seated(c)
+	if past == 0 && a.shape.isFirst() {
 		a.trying++
 	}
 	*a.recs.Reach(c.Slot()) = record{stage: stageDialing, manner: a.manner, target: uint32(i), past: past, since: now,
@@ -270,9 +287,12 @@ func (a *lane) accept(l netloop.Loop, c netloop.Conn, r *record, now int64) {
 	r.stage, r.since = stageOpen, now
 	a.dialing--
 	a.tally.open++
+	a.born(l, c, now, r.past != 0)
 	if r.past != 0 {
 		a.tally.reconnects++
 		a.unpark(r, now)
+	} else if a.shape.replaces(c) {
+		a.tally.shape.replaced++
 	} else {
 		a.tried()
 		a.tally.opened++
@@ -307,9 +327,11 @@ func (a *lane) body(r *record, data []byte, now int64) {
 // closed is Handler.Closed.
 func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 	r := a.recs.At(c.Slot())
-	why := a.heads.why(&r.stream, err)
-	switch r.stage {
-	case stageOpen:
+	why, first := a.heads.why(&r.stream, err), r.past == 0 && !a.shape.replaces(c)
+	byPlan := a.shape.ended(c)
+	switch {
+	case byPlan: // it was counted then
+	case r.stage == stageOpen:
 		if why == causeEOF || r.stream.phase == phaseEnd { // there, how the connection ends behind it is of no interest
 			why = r.stream.closed()
 		}
@@ -321,7 +343,7 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 		a.dialing--
 		if !a.stopping {
 			a.tally.failed[why]++
-			if r.past == 0 {
+			if first {
 				a.tried()
 			}
 		}
@@ -329,7 +351,7 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 	}
 	a.heads.forget(&r.stream.part)
 	a.stamps.forget(&r.tail)
-	if a.plan.redial.On() && !a.stopping {
+	if a.plan.redial.On() && !a.stopping && !byPlan {
 		a.park(r)
 	} else {
 		a.tracker.forget(&r.first)
@@ -347,53 +369,30 @@ func (a *lane) closed(l netloop.Loop, c netloop.Conn, err error) {
 func (a *lane) stop(l netloop.Loop) {
 	a.all(func(b *lane) { b.stopping = true })
 	l.Conns(func(c netloop.Conn) bool {
-		if a.recs.At(c.Slot()).stream.phase == phaseFrames {
-			payload := wire.AppendClosePayload(a.heads.control[:0], wire.CloseGoingAway, "")
-			l.End(c, wire.AppendMaskedFrame(a.request[:0], wire.OpClose, payload, a.keys.mask()))
-			return true
-		}
-		l.Close(c, errStopped)
+		a.end(l, c)
 		return true
 	})
+}
+
+// end ends a connection of our own accord.
+func (a *lane) end(l netloop.Loop, c netloop.Conn) {
+	if a.recs.At(c.Slot()).stream.phase == phaseFrames {
+		payload := wire.AppendClosePayload(a.heads.control[:0], wire.CloseGoingAway, "")
+		l.End(c, wire.AppendMaskedFrame(a.request[:0], wire.OpClose, payload, a.keys.mask()))
+		return
+	}
+	l.Close(c, errStopped)
 }
 
 // snapshot adds what the lane has counted so far to t. What it counted by due time since t's owner last asked goes over to t.
 func (a *lane) snapshot(t *Tally) {
 	a.tally.runSums, a.tally.runs, a.tally.refusals = a.tracker.runSums, a.tracker.runs, a.heads.refusals
+	if a.shape.scheduled() {
+		a.tally.shape.wanted = a.tally.shape.due - a.shape.first
+	}
 	t.Add(a.tally)
 	a.misbehaved(t)
 	if t.due != nil {
 		a.tally.due = timing.NewBuckets(a.plan.byDue)
 	}
-}
-
-// handler gives each loop's events to its lane.
-type handler []*lane
-
-func (h handler) Opened(l netloop.Loop, c netloop.Conn) { h.laneOf(l, c).opened(l, c) }
-
-func (h handler) Readable(l netloop.Loop, c netloop.Conn, b []byte) {
-	if a := h.laneOf(l, c); a.manner == Behaves {
-		a.readable(l, c, b)
-	} else {
-		a.misread(l, c, b)
-	}
-}
-
-// Expired is of a handshake, but for who misbehaves.
-func (h handler) Expired(l netloop.Loop, c netloop.Conn) {
-	if a := h.laneOf(l, c); a.manner != Behaves && a.recs.At(c.Slot()).stage == stageOpen {
-		a.misexpired(l, c)
-		return
-	}
-	l.Close(c, causeTimeout)
-}
-
-func (h handler) Wrote(netloop.Loop, netloop.Conn, uint32)  {}
-func (h handler) Unsent(netloop.Loop, netloop.Conn, uint32) {}
-
-func (h handler) Posted(netloop.Loop, netloop.Conn, []byte, uint64, bool) {}
-
-func (h handler) Closed(l netloop.Loop, c netloop.Conn, err error) {
-	h.laneOf(l, c).closed(l, c, err)
 }

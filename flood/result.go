@@ -7,13 +7,16 @@ import (
 
 // Result is what a run has found. Its JSON keys are an interface: other programs read them.
 type Result struct {
-	Asked       int                   `json:"asked"`                 // targets
+	Asked       int                   `json:"asked"`                 // targets; with a ramp the connections that it opens in all, with arrivals those that were due
 	Open        int                   `json:"open"`                  // connections that were open to the end of the hold
 	Failed      int                   `json:"failed"`                // connections that never had the head of a 200
 	FailedBy    map[string]int        `json:"failed_by"`             // Failed by cause
 	ClosedEarly int                   `json:"closed_early"`          // connections that were open and ended before the hold did
 	ClosedBy    map[string]int        `json:"closed_by"`             // ClosedEarly by cause
 	Refusals    []Refusal             `json:"refusals,omitempty"`    // what servers said by a status that is not the one that was asked for
+	Opened      int                   `json:"opened"`                // connections that were open at some time: Open, ClosedEarly and Retired together
+	Retired     int                   `json:"retired"`               // connections that flood has ended by plan: a ramp has gone down, or they have lived
+	Replaced    int                   `json:"replaced"`              // connections that have opened in the place of one that had lived
 	Chunks      uint64                `json:"chunks"`                // chunks of the chunked coding; reads of a body without it
 	Messages    uint64                `json:"messages"`              // stamps, each counted once
 	Bytes       uint64                `json:"bytes"`                 // all bytes received: heads, framing and bodies
@@ -38,11 +41,23 @@ type Result struct {
 	OpenAsked   float64               `json:"open_asked_per_s"`      // what OpenPerS was to be; 0: as fast as it went
 	Hold        float64               `json:"hold_s"`                // seconds from when every connection was open or had failed to the end
 	HoldAsked   float64               `json:"hold_asked_s"`          // what Hold was to be; 0: until somebody ends it
-	Client      strain.Client         `json:"client"`                // what the flood itself took, and whether it was the limit
+	Ramp        *RampResult           `json:"ramp,omitempty"`        // nil without Config.Ramp; likewise the next two
+	Arrivals    *ArrivalsResult       `json:"arrivals,omitempty"`
+	Lifetime    *LifetimeResult       `json:"lifetime,omitempty"`
+	Client      strain.Client         `json:"client"` // what the flood itself took, and whether it was the limit
 }
 
-// Held reports whether the run did what was asked: a connection to every target was open at the end.
-func (r Result) Held() bool { return r.Open == r.Asked }
+// Held reports whether the run did what was asked: a connection to every target was open at the end, or as many as the ramp wanted then. Who comes by
+// itself is asked only to be answered.
+func (r Result) Held() bool {
+	switch {
+	case r.Arrivals != nil:
+		return r.Failed+r.ClosedEarly == 0
+	case r.Ramp != nil:
+		return r.Open == r.Ramp.Wanted
+	}
+	return r.Open == r.Asked
+}
 
 // Progress is how a run is getting on. Open, Failed, and so on mean what they mean in Result, so far.
 type Progress struct {
@@ -59,6 +74,9 @@ type Progress struct {
 	Reconnects  int                 `json:"reconnects"`
 	Bytes       uint64              `json:"bytes"`
 	Phase       Phase               `json:"phase"`
+	Wanted      int                 `json:"wanted,omitzero"`   // with a ramp: connections that are to be open now
+	Stage       string              `json:"stage,omitzero"`    // with a ramp: the stage that is under way
+	StageOf     string              `json:"stage_of,omitzero"` // which of how many, as "2/3"
 	Latency     *timing.Percentiles `json:"latency_ms"`
 	Lag         *timing.Percentiles `json:"lag_ms"`
 	Service     *timing.Percentiles `json:"service_ms"`

@@ -13,16 +13,17 @@ import (
 // run is a Flood while it runs. It belongs to the goroutine in Run.
 type run struct {
 	*Flood
-	engine netloop.Engine
-	phase  Phase
-	began  int64           // ns since the epoch
-	due    *time.Timer     // the next target falls due
-	wake   *time.Timer     // one that has waited falls due again
-	sum    *Tally          // scratch: what the lanes have counted together
-	total  *timing.Buckets // by due time, of the whole run; nil: nobody asked
-	meter  *strain.Meter   // of ourselves
-	held   time.Time       // when the hold began; zero: it has not
-	ended  time.Time       // when it was over
+	engine   netloop.Engine
+	phase    Phase
+	timeline *timeline       // nil: targets fall due by Config.Pace
+	began    int64           // ns since the epoch
+	due      *time.Timer     // the next target falls due
+	wake     *time.Timer     // one that has waited falls due again
+	sum      *Tally          // scratch: what the lanes have counted together
+	total    *timing.Buckets // by due time, of the whole run; nil: nobody asked
+	meter    *strain.Meter   // of ourselves
+	held     time.Time       // when the hold began; zero: it has not
+	ended    time.Time       // when it was over
 
 	tick, interval <-chan time.Time // it is time to show and to log how the run is getting on; nil: it never is
 }
@@ -36,7 +37,7 @@ func (f *Flood) Run(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("flood: %w", err)
 	}
 	defer engine.Close()
-	r := &run{Flood: f, engine: engine, began: f.plan.clock(), due: time.NewTimer(0), wake: time.NewTimer(0), sum: NewTally(0)}
+	r := &run{Flood: f, engine: engine, timeline: newTimeline(f.outline.form, f.cfg.Loops), began: f.plan.clock(), due: time.NewTimer(0), wake: time.NewTimer(0), sum: NewTally(0)}
 	if f.cfg.ByDue > 0 {
 		r.total = timing.NewBuckets(f.cfg.ByDue)
 	}
@@ -58,6 +59,7 @@ func (f *Flood) Run(ctx context.Context) (Result, error) {
 	r.enter(Ramp)
 	err = r.wait(ctx)
 	r.ended = time.Now()
+	r.cut()
 	reading := r.meter.End()
 	if f.cfg.Drain > 0 {
 		r.drain(ctx)
@@ -85,14 +87,17 @@ func (r *run) wait(ctx context.Context) error {
 		case <-r.plan.again:
 			r.refill()
 		case <-r.plan.changed:
-			settled, open := r.state()
-			if settled && r.phase == Ramp {
+			settled, left := r.state()
+			if settled = r.scheduleOver(settled); settled && r.phase == Ramp {
 				r.enter(Hold)
+				if r.cfg.End && r.outline.ends() {
+					return nil
+				}
 				if r.cfg.Hold > 0 {
 					hold = time.After(r.cfg.Hold)
 				}
 			}
-			if settled && open == 0 && !r.cfg.Redial.On() {
+			if settled && left == 0 && r.lost() {
 				return ErrAllEnded
 			}
 		}
@@ -105,6 +110,10 @@ func (r *run) release() {
 	all := r.cfg.Targets.Len()
 	if elapsed < 0 { // StartAt
 		r.due.Reset(-elapsed)
+		return
+	}
+	if r.timeline != nil {
+		r.advance(elapsed)
 		return
 	}
 	n := min(r.cfg.Turns.before(r.cfg.Pace.DueBy(elapsed)), all)
@@ -146,19 +155,21 @@ func (r *run) enter(p Phase) {
 	r.phase = p
 	if p == Hold {
 		r.held = time.Now()
+	}
+	if p == Hold && r.timeline == nil || p == Ramp && r.timeline != nil { // all of a schedule is what was asked for
 		r.meter.Measure()
 	}
 	r.show()
 }
 
-// state tells whether every target was open or has failed, and how many are open.
-func (r *run) state() (settled bool, open int) {
+// state tells whether every target was open or has failed, and how many connections are open or on their way.
+func (r *run) state() (settled bool, left int) {
 	settled = true
 	r.each(func(a *lane, _ netloop.Loop) {
 		settled = settled && a.settled
-		open += a.tally.open
+		left += a.tally.open + a.dialing + a.shape.coming()
 	})
-	return settled, open
+	return settled, left
 }
 
 // show tells who watches how the run is getting on.
@@ -176,6 +187,7 @@ func (r *run) add(due bool, each func(*lane, netloop.Loop)) {
 	}
 	r.each(each)
 	r.sum.began = r.began
+	r.stamp()
 	if r.sum.due != nil {
 		_ = r.total.Merge(r.sum.due) // of the same step
 	}
@@ -183,7 +195,7 @@ func (r *run) add(due bool, each func(*lane, netloop.Loop)) {
 
 func (r *run) tell() {
 	if r.cfg.Watch != nil {
-		r.cfg.Watch(r.sum.Progress(r.cfg.Targets.Len(), r.phase))
+		r.cfg.Watch(r.outline.Progress(r.sum, r.phase))
 	}
 	if r.cfg.Tally != nil {
 		r.cfg.Tally(r.phase, r.sum)
@@ -214,7 +226,7 @@ func (r *run) finish(reading strain.Reading) Result {
 	})
 	r.tell()
 	r.cfg.HDR.Add(time.Unix(0, r.plan.clock()), r.sum)
-	result := r.sum.Result(r.cfg.Targets.Len())
+	result := r.outline.Result(r.sum)
 	result.ByDue = r.total
 	result.Weigh([]strain.Reading{reading}, r.cfg.Pace)
 	result.holding(r.cfg.Hold, r.held, r.ended)

@@ -29,6 +29,7 @@ func (r *Result) Weigh(readings []strain.Reading, schedule pace.Rate) {
 	if r.Recovery.gone(r.Asked) { // a generator that wrote late had nobody to write to
 		f.Lag, f.Service = nil, nil
 	}
+	f.Arrivals, f.Late = r.timed()
 	if r.Connect != nil {
 		f.ConnectP99 = r.Connect.P99
 	}

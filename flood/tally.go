@@ -25,6 +25,7 @@ type Tally struct {
 	due                 *timing.Buckets  // nil: nobody asked
 	cuts                cuts
 	refusals            refusals
+	shape               shapeTally
 	bad                 bads // who misbehaves; nothing of it is in the rest
 }
 
@@ -83,6 +84,7 @@ func (t *Tally) addCounts(o *Tally) {
 	t.refusals.add(o.refusals)
 	t.began = earlier(t.began, o.began)
 	t.lastOpened = max(t.lastOpened, o.lastOpened)
+	t.shape.add(&o.shape)
 }
 
 // Result is what t makes of a run with so many targets.
@@ -90,6 +92,7 @@ func (t *Tally) Result(asked int) Result {
 	r := Result{
 		Asked: asked, Open: t.open,
 		Chunks: t.chunks, Messages: t.messages, Bytes: t.bytes,
+		Opened: t.opened + t.reconnects + t.shape.replaced, Retired: t.shape.retired, Replaced: t.shape.replaced,
 		Missing: uint64(max(t.missing, 0)), Duplicated: t.duplicated, Reordered: t.reordered, Reconnects: t.reconnects, ByDue: t.due,
 		Corrupt: t.corrupt, Late: t.late, Runs: t.resultRuns(), Lag: t.lag.Percentiles(), Service: t.service.Percentiles(),
 		Resumed: t.resumed, Connect: t.connect.Percentiles(), TLS: t.tls.Percentiles(), TTFB: t.ttfb.Percentiles(), Latency: t.latency.Percentiles(),

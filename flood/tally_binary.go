@@ -85,7 +85,7 @@ func (t *Tally) AppendBinary(dst []byte) []byte {
 	}
 	dst = appendCauses(appendCauses(dst, t.failed), t.closed)
 	dst = appendRuns(dst, t.runs)
-	dst = t.refusals.appendTo(t.bad.appendTo(t.cuts.appendTo(dst)))
+	dst = t.shape.appendTo(t.refusals.appendTo(t.bad.appendTo(t.cuts.appendTo(dst))))
 	for _, h := range t.histograms() {
 		dst = h.AppendBinary(dst)
 	}
@@ -148,8 +148,10 @@ func (t *Tally) counts(b []byte) (rest []byte, ok bool) {
 	if t.bad, b, ok = badsFrom(b); !ok {
 		return b, false
 	}
-	t.refusals, b, ok = refusalsFrom(b)
-	return b, ok
+	if t.refusals, b, ok = refusalsFrom(b); !ok {
+		return b, false
+	}
+	return t.shape.from(b)
 }
 
 // causesFrom reads causes and their counts.

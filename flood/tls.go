@@ -52,7 +52,7 @@ func (a *lane) connect(l netloop.Loop, i int, again bool) (netloop.Conn, error) 
 		return a.misconnect(l, i)
 	}
 	h := a.plan.targets.hostOf(i)
-	from := a.plan.origins.from(i, h.addr.Addr())
+	from := a.plan.origins.from(a.shape.origin(i), h.addr.Addr())
 	switch {
 	case h.tls == nil:
 		return l.Dial(h.addr, from)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"cometctl/flood"
 	"cometctl/flood/fleet"
 	"cometctl/internal/netloop"
-	"cometctl/internal/pace"
 	"cometctl/internal/rlimit"
 	"cometctl/internal/wire"
 )
@@ -43,6 +41,8 @@ type floodOptions struct {
 	seed                   uint64
 	clock                  clockOption
 	fleet                  fleetOptions
+	shape                  shapeOptions
+	holds                  bool // --hold was given
 }
 
 func newFloodCmd(s streams) *cobra.Command {
@@ -75,6 +75,28 @@ from its Last-Event-ID; or If-Modified-Since, from its Last-Modified, as nchan h
 
 All URLs are checked before the first connection is opened. Connections are opened as
 fast as --in-flight handshakes at a time allow, or one each --interval, or at a --rate.
+With --ramp, they come and go by stages instead, separated by semicolons:
+
+  A..B in D            from A to B connections, evenly over the time D: up or down
+  to N in D            the same from wherever it stands
+  spike N in D         N more
+  exp A..B in D        from A to B, by the same factor in equal times
+  step N               to N, as fast as --in-flight handshakes at a time allow
+  poisson RATE for D   they come by themselves, RATE on average, and stay
+  hold D               nothing comes and goes
+
+The first that was opened is the first to be closed. Where there are more connections
+than URLs, these are taken in turn, again and again. The run ends with the last stage;
+with --hold it holds what is open behind it. The result lays what each stage was asked
+for beside what it came to.
+
+--lifetime 60s±20s (or 60s+-20s) ends each connection after that time, each time in between
+as likely, and opens another one in its place: a new listener, to which nothing is owed that
+was sent before. --arrivals 100/s lets connections come by themselves, whatever becomes of
+those before them, and leave after their lifetime: what is open is what comes out of that.
+What flood ends itself counts as retired, and as nothing else. Who is dialed more than 10 ms
+late is counted as well: that is flood's own fault, not the server's.
+
 --hold begins when every connection is open or has failed; without it they are held
 until Ctrl-C.
 
@@ -154,6 +176,11 @@ before the ramp or --hold was over.`,
   # what do a few bad clients cost the good ones?
   cometctl flood --slow 5%@1KiB/s --stall 1% --slowloris 2% 'http://127.0.0.1:8000/test/{1..10000}'
 
+  # a ramp with a spike; ten thousand that come and go; a crowd that nobody conducts
+  cometctl flood 'http://127.0.0.1:8000/test/{1..10000}' --ramp '0..10000 in 30s; hold 60s; spike 5000 in 1s; hold 30s; to 0 in 10s'
+  cometctl flood 'http://127.0.0.1:8000/test/{1..10000}' --lifetime 60s±20s --hold 10m
+  cometctl flood 'http://127.0.0.1:8000/test/{1..10000}' --arrivals 100/s --lifetime 60s±20s --hold 10m
+
   # WebSocket, server-sent events, and long poll
   cometctl flood 'ws://127.0.0.1:8000/ws/{1..10000}'
   cometctl flood --as sse 'http://127.0.0.1:8000/events/{1..10000}'
@@ -175,8 +202,9 @@ before the ramp or --hold was over.`,
 
   # another server: the chunked subscriber of nginx with nchan asks for this field
   cometctl flood -H 'TE: chunked' 'http://127.0.0.1:8010/test/{1..10000}'`,
-		Args: cobra.MatchAll(floodArgs, oneOf("interval", "rate"), oneOf("nats", "nats-listen")),
+		Args: cobra.MatchAll(floodArgs, oneOf("interval", "rate", "ramp", "arrivals"), oneOf("nats", "nats-listen")),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			o.holds = cmd.Flags().Changed("hold")
 			if o.fleet.join != "" {
 				return runJoin(cmd.Context(), s, o)
 			}
@@ -191,9 +219,9 @@ before the ramp or --hold was over.`,
 func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.interval, "interval", "", "open one connection each `time`, such as 10ms")
 	f.StringVar(&o.rate, "rate", "", "open connections at this `rate`, such as 500/s")
-	f.IntVar(&o.inFlight, "in-flight", 0, fmt.Sprintf("most handshakes at a time (default %d; no bound with --interval or --rate)", flood.DefaultInFlight))
+	f.IntVar(&o.inFlight, "in-flight", 0, fmt.Sprintf("most handshakes at a time (default %d; no bound with --interval, --rate, --arrivals or --ramp but for its steps)", flood.DefaultInFlight))
 	f.DurationVar(&o.connectTimeout, "connect-timeout", flood.DefaultConnectTimeout, "from the start of a connection to the whole head of its response")
-	f.DurationVar(&o.hold, "hold", 0, "hold the connections for this long; 0 is until Ctrl-C")
+	f.DurationVar(&o.hold, "hold", 0, "hold the connections for this long; 0 is until Ctrl-C (with --ramp: hold what is open after the last stage; without --hold it ends with that)")
 	f.DurationVar(&o.drain, "drain", 0, "read on for so long after the hold: what comes then is late, not missing")
 	o.again.add(f)
 	o.manners.add(f)
@@ -207,7 +235,7 @@ func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.subprotocols, "subprotocol", nil, "`name` of a subprotocol that WebSockets ask for; several with commas between, the best first")
 	f.StringArrayVar(&o.hello, "ws-hello", nil, "`text` of the message that a WebSocket begins with, such as '{\"subscribe\":\"{id}\"}'; may be given several times")
 	o.trust.add(f)
-	f.Uint64Var(&o.seed, "seed", 0, "of what is drawn, such as how long who waits before it is dialed again; 0 is another one each time")
+	f.Uint64Var(&o.seed, "seed", 0, "of what is drawn: arrivals, lifetimes, how long who waits before it is dialed again; 0 is another one each time, which the result of a ramp tells")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "accept targets that are not loopback addresses")
 	f.DurationVar(&o.statsEvery, "stats-every", 10*time.Second, "time between two lines of Stats; 0 is none (with --json: only those at the beginning of a phase)")
 	f.StringVar(&o.engine, "engine", "", "epoll or goroutine (default: epoll where there is one, and goroutine for https:// and wss://)")
@@ -216,6 +244,7 @@ func (o *floodOptions) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print the result, and the progress, as JSON")
 	o.judge.add(f)
 	o.clock.add(f, "msggen")
+	o.shape.add(f)
 	o.fleet.add(f)
 }
 
@@ -332,54 +361,4 @@ func (o *floodOptions) fits(t *flood.Targets) error {
 		return errors.New("--engine epoll does not speak TLS, and a URL begins with https:// or wss://; leave it out, or give --engine goroutine")
 	}
 	return nil
-}
-
-// floodConfig turns flags into a Config.
-func floodConfig(o floodOptions) (cfg flood.Config, err error) {
-	switch {
-	case o.hold < 0:
-		return cfg, usageErrorf("--hold %v: give a time of zero (until Ctrl-C) or more", o.hold)
-	case o.drain < 0:
-		return cfg, usageErrorf("--drain %v: give a time, or 0 for none", o.drain)
-	case o.connectTimeout <= 0:
-		return cfg, usageErrorf("--connect-timeout %v: give a time of more than zero, such as 10s", o.connectTimeout)
-	case o.intervals && !o.json:
-		return cfg, usageErrorf("--intervals is for the lines of progress that --json makes; give both")
-	case o.statsEvery < 0:
-		return cfg, usageErrorf("--stats-every %v: give a time of zero (no lines) or more", o.statsEvery)
-	case o.byDue < 0:
-		return cfg, usageErrorf("--by-due %v: give a time, such as 100ms, or 0 for no counts", o.byDue)
-	case o.inFlight < 0:
-		return cfg, usageErrorf("--in-flight %d: give a number of 1 or more", o.inFlight)
-	case o.loops < 1 || o.loops > 256:
-		return cfg, usageErrorf("--loops %d: give a number from 1 to 256", o.loops)
-	}
-	cfg = flood.Config{InFlight: o.inFlight, ConnectTimeout: o.connectTimeout, Hold: o.hold, Drain: o.drain, Seed: o.seed, ByDue: o.byDue,
-		Engine: o.engine, Loops: o.loops,
-		Rotation: uint64(os.Getpid()) * 64} // 64,000 connections from here on, the next process begins elsewhere
-	if cfg.Redial, err = o.again.redial(); err != nil {
-		return cfg, err
-	}
-	if cfg.Manners, err = o.manners.manners(o.seed); err != nil {
-		return cfg, err
-	}
-	if cfg.Runs, err = flood.ParseRuns(o.run); err != nil {
-		return cfg, usageError(fmt.Errorf("--run %w", err))
-	}
-	if o.interval != "" {
-		if cfg.Pace, err = pace.ParseInterval(o.interval); err != nil {
-			return cfg, usageError(fmt.Errorf("--interval %w", err))
-		}
-	}
-	if o.rate != "" {
-		if cfg.Pace, err = pace.Parse(o.rate); err != nil {
-			return cfg, usageError(fmt.Errorf("--rate %w", err))
-		}
-	}
-	if o.source != "" {
-		if cfg.Sources, err = flood.ParseSources(o.source); err != nil {
-			return cfg, usageError(fmt.Errorf("--source %w", err))
-		}
-	}
-	return cfg, nil
 }

@@ -86,6 +86,9 @@ func (o *fleetOptions) asked(urls int) (local int, asked bool, err error) {
 
 // runFleet floods with several processes.
 func runFleet(ctx context.Context, o floodOptions, ask flood.Ask, cfg flood.Config, local int, show *floodView) (fleet.Result, error) {
+	if !cfg.Ramp.None() || !cfg.Arrivals.Unlimited() || !cfg.Lifetime.None() {
+		return fleet.Result{}, usageErrorf("--ramp, --arrivals and --lifetime are for one process; leave out --workers and --machines")
+	}
 	fc := fleet.Config{Flood: cfg, Ask: ask, Workers: local, Machines: o.fleet.machines, Log: show.line.println,
 		Watch: func(p fleet.Progress) {
 			show.show(p.Progress, func(q flood.Progress) any { p.Progress = q; return p })

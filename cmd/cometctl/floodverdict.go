@@ -16,7 +16,7 @@ import (
 func floodVerdict(ctx context.Context, r flood.Result, err error, o floodOptions, p *promises[floodEnd, floodNow]) error {
 	tolerated := p.judges("open") || (r.Failed == 0 || p.judges("failed")) && (r.ClosedEarly == 0 || p.judges("closed_early"))
 	switch {
-	case r.Failed+r.ClosedEarly > 0 && !r.Held() && !tolerated:
+	case r.Failed+r.ClosedEarly > 0 && (!o.again.on() || !r.Held()) && !tolerated:
 		text := notHeld(r, o.again.on())
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, text)
@@ -24,7 +24,7 @@ func floodVerdict(ctx context.Context, r flood.Result, err error, o floodOptions
 		return errors.New(text)
 	case err != nil:
 		return err
-	case ctx.Err() != nil && (o.hold > 0 || r.Open < r.Asked):
+	case ctx.Err() != nil && cutShort(r, o.hold):
 		return errInterrupted
 	}
 	return nil

@@ -77,11 +77,11 @@ func (v *floodView) show(p flood.Progress, all func(flood.Progress) any) {
 }
 
 func (v *floodView) text(p flood.Progress) string {
-	t := fmt.Sprintf("%d of %d open", p.Open, p.Asked)
+	t := stageText(p)
 	if lost := p.Failed + p.ClosedEarly; lost > 0 {
 		t += fmt.Sprintf(", %d failed or ended", lost)
 	}
-	if p.Phase == flood.Ramp {
+	if p.Phase == flood.Ramp && p.Stage == "" {
 		rate := float64(p.Open) / max(time.Since(v.began).Seconds(), 1e-3)
 		t += fmt.Sprintf(", %.0f/s", rate)
 		if left := p.Asked - p.Open - p.Failed - p.ClosedEarly; rate >= 1 && left >= 0 {
@@ -132,6 +132,7 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 	if r.Reconnects > 0 {
 		fmt.Fprintf(t, "opened again\t%d\n", r.Reconnects)
 	}
+	shapeLines(t, r)
 	refusalLines(t, r.Refusals)
 	recoveryLines(t, r.Recovery)
 	mannerLines(t, r.Misbehaving)
@@ -165,6 +166,9 @@ func printFlood(w io.Writer, r flood.Result, workers []fleet.Worker, judged *pro
 		}
 	}
 	if err := t.Flush(); err != nil {
+		return err
+	}
+	if err := rampTable(w, r); err != nil {
 		return err
 	}
 	if err := clock.print(w); err != nil {

@@ -176,6 +176,7 @@ type Event struct {
 	Due   time.Duration // since the start
 	Stage int
 	Open  bool // false: the one that was opened first, of those that were not closed yet
+	Step  bool // it is one of many at the same time
 }
 
 // Events hands out the events of a plan, in the order in which they are due.
@@ -200,7 +201,7 @@ func (e *Events) Next() (Event, bool) {
 		if !e.entered {
 			e.enter(s, st)
 		}
-		ev := Event{Due: st.Begin, Stage: e.stage}
+		ev := Event{Due: st.Begin, Stage: e.stage, Step: e.jumps != 0 || s.kind == step}
 		if e.jumps != 0 {
 			if ev.Open = e.jumps > 0; ev.Open {
 				e.jumps--
