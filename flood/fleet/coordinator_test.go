@@ -154,7 +154,7 @@ func TestCoordinatorOfThree(t *testing.T) {
 	want := []string{"http://127.0.0.1:1/a/{01..06}\n", "http://127.0.0.1:1/a/{07..08}\n", "http://127.0.0.1:1/a/{09..12}\nhttp://127.0.0.1:1/b\n"}
 	for i, f := range fakes {
 		p := f.until("the plan", beat{State: waiting}, func(o orders) bool { return o.Plan != nil }).Plan
-		if p.InFlight != 3 || p.Redial.First != time.Minute || p.Seed != uint64(7+i) || p.Manners.By[0].Rate != 5 || p.Manners.Whole != 13 || p.Manners.First != []int{0, 6, 8}[i] || p.Manners.Seed == 0 || p.ByDue != time.Second || p.Ask.Header[0] != "TE: chunked" || p.Rotation != uint64(5+i) || p.Turns[0].Event != uint64(i) {
+		if p.InFlight != 3 || p.Redial.First != time.Minute || p.Seed != uint64(7+i) || p.Manners.By[0].Rate != 5 || p.Manners.Whole != 13 || p.Manners.First != []int{0, 6, 8}[i] || p.Manners.Seed == 0 || p.ByDue != time.Second || p.Ask.Header[0] != "TE: chunked" || p.Rotation != uint64(5+i) || p.Ask.First != []int{0, 6, 8}[i] || p.Turns[0].Event != uint64(i) {
 			t.Errorf("plan of %d: %+v", i, *p)
 		}
 		piece := f.say(shareSubject(f.Run), wanted{Worker: f.Worker}, nil)
