@@ -7,7 +7,16 @@ import (
 )
 
 // log writes the lag's intervals until all workers have ended, and the last one then; or until that fails, of which the writer knows.
+//
+// A copy of a distribution takes longer than a message may be late. So the workers get an empty one for each interval, and what they have
+// filled is added up here, where nobody waits; all of it is the run's again in the end.
 func (r *run) log(done <-chan struct{}) {
+	all, part := timing.New(), timing.New()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.lag.Merge(all)
+	}()
 	l, err := timing.NewIntervalLog(r.cfg.HDR, r.start, "lag")
 	tick := time.NewTicker(r.cfg.HDREvery)
 	defer tick.Stop()
@@ -18,8 +27,10 @@ func (r *run) log(done <-chan struct{}) {
 			over = true
 		}
 		r.mu.Lock()
-		lag := r.lag.Snapshot() // a copy: no worker waits for more
+		r.lag, part = part, r.lag
 		r.mu.Unlock()
-		err = l.Write(r.start.Add(r.elapsed()), lag)
+		all.Merge(part)
+		part.Reset()
+		err = l.Write(r.start.Add(r.elapsed()), all.Snapshot())
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Snapshot is what a Histogram had recorded at one time, bucket by bucket: a copy, and 260 KB of it.
 type Snapshot []int64
 
-// Snapshot returns what h has recorded by now. It is quick: who holds a lock for h may let go of it and think about the copy afterwards.
+// Snapshot returns what h has recorded by now. It takes some hundred us, too long to hold a lock that a message waits for.
 func (h Histogram) Snapshot() Snapshot { return h.h.Export().Counts }
 
 // growth tells what a Histogram that only grows has recorded since it was last asked. The zero growth was never asked. It keeps what it was
