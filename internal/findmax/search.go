@@ -145,7 +145,7 @@ type Summary struct {
 	Beyond        uint64 `json:"beyond"`
 	BeyondFailed  int    `json:"beyond_failed"`  // of its trials
 	BeyondRepeats int    `json:"beyond_repeats"` // its trials
-	ClientsLimit  bool   `json:"clients_limit"`  // what did not hold there was the generator or the receiver, not the server
+	ClientsLimit  bool   `json:"clients_limit"`  // what did not hold there was the generator or the receiver, in half of its trials or more: that the server would not is not shown
 }
 
 // Sum is what the trials have shown so far.
@@ -158,7 +158,7 @@ func (p Plan) Sum(trials []Point) Summary {
 	}
 	if high != nil {
 		s.Beyond, s.BeyondFailed, s.BeyondRepeats = high.Rate, high.Broke+high.Limited, high.trials()
-		s.ClientsLimit = high.Limited > high.Broke
+		s.ClientsLimit = high.Limited > 0 && high.Limited >= high.Broke
 	}
 	return s
 }

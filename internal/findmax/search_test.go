@@ -115,6 +115,21 @@ func TestSearchAmongNoise(t *testing.T) {
 	}
 }
 
+func TestWhoseLimit(t *testing.T) {
+	for _, tt := range []struct {
+		beyond []Outcome
+		want   bool
+	}{{[]Outcome{Broke, Broke}, false}, {[]Outcome{Broke, Limited}, true}, {[]Outcome{Broke, Limited, Broke}, false}, {[]Outcome{Limited, Limited}, true}} {
+		trials := []Point{{100, Held}}
+		for _, o := range tt.beyond {
+			trials = append(trials, Point{200, o})
+		}
+		if s := usual.Sum(trials); s.ClientsLimit != tt.want || s.Rate != 100 || s.Beyond != 200 {
+			t.Errorf("%v: %+v", tt.beyond, s)
+		}
+	}
+}
+
 // TestOneMoreTryForChance: a single trial that did not hold decides nothing, and a rate that fails in its repeats is left.
 func TestOneMoreTryForChance(t *testing.T) {
 	p := Plan{From: 100, To: 100, Precision: 0.05, Repeats: 3}
