@@ -284,6 +284,9 @@ func (c *conductor) bury(p *piece, e event) error {
 	if finding && (p.told || p.mayEnd) && c.allowed(p) {
 		return nil
 	}
+	if !p.told && !c.gone(p, e) {
+		c.lookAfterServer()
+	}
 	fell := p.serves && !p.told || c.gone(p, e)
 	c.serverDied = c.serverDied || fell
 	if p.serves || fell || finding || c.ending {
@@ -295,6 +298,15 @@ func (c *conductor) bury(p *piece, e event) error {
 		return nil
 	}
 	return errDied
+}
+
+// allowed reports whether conditions speak of what a piece complains of with exit code 1: then they decide, by its result.
+func (c *conductor) allowed(p *piece) bool {
+	about := []string{"open", "failed", "closed_early"}
+	if p.is(msggen) {
+		about = []string{"missing", "received", "delivered", "sent"}
+	}
+	return slices.ContainsFunc(c.cfg.FailIf, func(k promise.Condition) bool { return slices.Contains(about, k.Metric().Name) })
 }
 
 // lives reports whether the server does, or a node of it.
@@ -359,58 +371,4 @@ func (c *conductor) floodReport(line []byte) {
 		c.rate = float64(r.Messages-c.rateOf) / d.Seconds()
 	}
 	c.rateAt, c.rateOf = c.nowAt, r.Messages
-}
-
-// show tells Progress how things stand, and asks Abort whether they may go on.
-func (c *conductor) show() {
-	p := c.progress()
-	if c.cfg.Progress != nil {
-		c.cfg.Progress(p)
-	}
-	if c.cfg.Abort != nil && c.course.Aborted == "" && !c.ending {
-		c.course.Aborted = c.cfg.Abort(p)
-	}
-}
-
-func (c *conductor) progress() Progress {
-	p := Progress{
-		Phase: c.man.phase(), Elapsed: time.Since(c.started), ETA: c.eta(),
-		Asked: int64(c.cfg.Conns), Open: c.now.Open, Failed: c.now.Failed, Ended: c.now.Ended, Rate: c.rate, Sent: c.sent,
-		Received: c.now.Messages, Missing: c.now.Missing, Duplicated: c.now.Duplicated, Reordered: c.now.Reordered, Corrupt: c.now.Corrupt,
-		RSS: c.last.RSS, Peak: c.peak, Latency: c.now.Latency, Lag: c.now.Lag, Service: c.now.Service,
-	}
-	grown := c.last.RSS - c.base.RSS
-	if c.many() && c.last.PSS > 0 && c.base.PSS > 0 {
-		p.PSS, p.Procs = c.last.PSS, c.last.Procs
-		grown = c.last.PSS - c.base.PSS
-	}
-	if p.Open > 0 && c.base.RSS > 0 {
-		p.PerConn = float64(grown) / float64(p.Open)
-	}
-	return p
-}
-
-// allowed reports whether conditions speak of what a piece complains of with exit code 1: then they decide, by its result.
-func (c *conductor) allowed(p *piece) bool {
-	about := []string{"open", "failed", "closed_early"}
-	if p.is(msggen) {
-		about = []string{"missing", "received", "delivered", "sent"}
-	}
-	return slices.ContainsFunc(c.cfg.FailIf, func(k promise.Condition) bool { return slices.Contains(about, k.Metric().Name) })
-}
-
-// eta adds up what is left of this phase and the lengths of those to come. What the
-// ramp and the drain take is a guess.
-func (c *conductor) eta() time.Duration {
-	guess := max(2*time.Second, c.forConns())
-	lengths := []time.Duration{c.plan.empty, guess, c.plan.idle, c.plan.traffic, guess}
-	at := slices.Index(phases, c.man.phase())
-	if at < 0 {
-		return 0
-	}
-	left := max(lengths[at]-time.Since(c.man.phaseBegan()), 0)
-	for _, d := range lengths[at+1:] {
-		left += d
-	}
-	return left
 }

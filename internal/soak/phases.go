@@ -50,9 +50,6 @@ func (c *conductor) run(ctx context.Context) error {
 	c.started = time.Now()
 	err := c.conduct(ctx)
 	reached, age := c.man.phase(), c.age()
-	if errors.Is(err, errDied) {
-		c.lookAfterServer()
-	}
 	c.end()
 	switch {
 	case err == nil, errors.Is(err, errDied), errors.Is(err, errAborted):
