@@ -157,7 +157,9 @@ func (r *run) enter(p Phase) {
 		r.held = time.Now()
 	}
 	if p == Hold && r.timeline == nil || p == Ramp && r.timeline != nil { // all of a schedule is what was asked for
-		r.meter.Measure()
+		if r.timeline == nil { // a ramp of stages, or arrivals, are what is measured
+			r.meter.Measure()
+		}
 	}
 	r.show()
 }

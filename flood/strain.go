@@ -10,7 +10,7 @@ import (
 )
 
 // measure begins to measure this process. What is opened as fast as it goes may take all of a processor; what counts begins with
-// the hold.
+// the hold, but where a ramp of stages, or arrivals, are asked for: there the whole run is what counts.
 func (r *run) measure() *strain.Meter {
 	if cmp.Or(r.cfg.Engine, netloop.Engines()[0]) == "goroutine" {
 		return strain.Start(0) // its connections share all processors
