@@ -47,7 +47,8 @@ type Trial struct {
 
 // Bounds of judge.
 const (
-	reached = 0.99 // share of a rate that counts as having been sent
+	reached = 0.99 // share of a rate that counts as having been sent,
+	overrun = 0.1  // as does what took no more seconds than this beyond its time: in a short trial that is more
 	kept    = 0.1  // share of the trial for which the server kept the generator waiting, above which what is late is the server's doing
 	ours    = 0.5  // part of a latency that may be the generator's own lag
 	some    = 0.1  // part of it that may be no reason to look how busy the generator was
@@ -97,7 +98,13 @@ func (cfg Config) judge(t *Trial) error {
 }
 
 // put tells whether the rate was really sent.
-func (t *Trial) put() bool { return t.Rate >= reached*float64(t.Asked) && t.Unsent == 0 }
+func (t *Trial) put() bool {
+	if t.Unsent > 0 || t.Rate <= 0 {
+		return false
+	}
+	n := float64(t.Sent.Sent)
+	return t.Rate >= reached*float64(t.Asked) || n/t.Rate-n/float64(t.Asked) <= overrun
+}
 
 // late tells whether messages left late enough to matter: a generator that has no time left, and is in time, is no limit.
 func (t *Trial) late() bool {

@@ -43,14 +43,14 @@ func promises(t *testing.T, texts ...string) Config {
 
 func TestJudge(t *testing.T) {
 	trial := func(asked uint64, rate float64, p99, lag, blocked float64) Trial {
-		return Trial{Asked: asked, Sent: Sent{Rate: rate, Sent: 1000, Lag: timing.Percentiles{P99: lag}, Blocked: blocked}, Came: Came{Received: 1000, Latency: &timing.Percentiles{P99: p99}}}
+		return Trial{Asked: asked, Sent: Sent{Rate: rate, Sent: 5000, Lag: timing.Percentiles{P99: lag}, Blocked: blocked}, Came: Came{Received: 5000, Latency: &timing.Percentiles{P99: p99}}}
 	}
 	tight := trial(1000, 1000, 5, 0.1, 0)
 	tight.Bottleneck = []string{"The generator waited for a processor."}
 	tightBroke := tight
 	tightBroke.Latency = &timing.Percentiles{P99: 500}
 	lossy := trial(1000, 1000, 5, 0.1, 0)
-	lossy.Missing = 20
+	lossy.Missing = 100
 	unsent := trial(1000, 1000, 5, 0.1, 0.5)
 	unsent.Unsent = 1
 	for _, tt := range []struct {
@@ -66,7 +66,8 @@ func TestJudge(t *testing.T) {
 		{"too slow, and the server kept the generator waiting", trial(1000, 1000, 150, 140, 0.8), Broke, "p99 is 150 ms"},
 		{"too slow, by the generator's own lag", trial(1000, 1000, 150, 140, 0.01), Limited, "the generator's own lag is 140.0 ms"},
 		{"too slow, and the client says why", tightBroke, Limited, "waited for a processor. besides, p99 is 500 ms"},
-		{"lost", lossy, Broke, "missing is 20 (2 %)"},
+		{"lost", lossy, Broke, "missing is 100 (2 %)"},
+		{"sent, some ms late", trial(1000, 5000/5.09, 5, 0.1, 0), Held, "p99 is 5 ms"},
 		{"not sent, for no reason of the server's", trial(1000, 900, 5, 0.1, 0.05), Limited, "the generator sent only 900/s"},
 		{"not taken", trial(1000, 900, 5, 0.1, 0.95), Broke, "the server took only 900/s: it kept the generator waiting for 95 %"},
 		{"not all taken", unsent, Broke, "the server took only 1000/s"},
@@ -86,7 +87,7 @@ func TestLate(t *testing.T) {
 		rate, p99, lag float64
 		want           bool
 	}{{1000, 100, 0.5, false}, {1000, 100, 9, false}, {1000, 100, 11, true}, {1000, 2, 0.9, false}, {900, 100, 0.1, true}} {
-		trial := Trial{Asked: 1000, Sent: Sent{Rate: tt.rate, Lag: timing.Percentiles{P99: tt.lag}}, Came: Came{Latency: &timing.Percentiles{P99: tt.p99}}}
+		trial := Trial{Asked: 1000, Sent: Sent{Rate: tt.rate, Sent: 5000, Lag: timing.Percentiles{P99: tt.lag}}, Came: Came{Latency: &timing.Percentiles{P99: tt.p99}}}
 		if got := trial.late(); got != tt.want {
 			t.Errorf("%+v: late %v", tt, got)
 		}
