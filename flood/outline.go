@@ -23,7 +23,6 @@ type Outline struct {
 var (
 	errShapes      = errors.New("flood: give a ramp, arrivals, or a pace for each target once: they say the same thing in different ways")
 	errUnending    = errors.New("flood: arrivals need a lifetime, or there are more and more connections")
-	errNoRate      = errors.New("flood: arrivals need a rate")
 	errMannered    = errors.New("flood: who misbehaves is a share of the targets, which come and go with a ramp or with arrivals; leave out the one or the other")
 	errWantsNobody = errors.New("flood: the ramp wants no connection at any time")
 )

@@ -41,7 +41,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !g.origin(w, r) {
 		return
 	}
-	if tokens != nil && !open(r.URL.Path) {
+	if tokens != nil && !public(r.URL.Path) {
 		token, given := bearer.OfHeader(r.Header["Authorization"])
 		if !given || !tokens.Match(token) {
 			challenge := `Bearer realm="cometctl admin"`
@@ -57,8 +57,8 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
-// open tells what is answered without a token: a load balancer has none, and the time is in each answer's Date anyway.
-func open(path string) bool { return path == "/healthz" || path == "/readyz" || path == "/clock" }
+// public tells what is answered without a token: a load balancer has none, and the time is in each answer's Date anyway.
+func public(path string) bool { return path == "/healthz" || path == "/readyz" || path == "/clock" }
 
 // refuse answers without waiting for a body that nobody reads: that of a stream may never end.
 func refuse(w http.ResponseWriter, status int, text string) {

@@ -89,17 +89,6 @@ func always[T any](of func(T) float64) func(T) (float64, bool) {
 	return func(t T) (float64, bool) { return of(t), true }
 }
 
-// present is the way to a number that is nil where it was not measured.
-func present[T any, N ~int64 | ~float64](of func(T) *N) func(T) (float64, bool) {
-	return func(t T) (float64, bool) {
-		p := of(t)
-		if p == nil {
-			return 0, false
-		}
-		return float64(*p), true
-	}
-}
-
 // percentiles are the metrics of a distribution of times; live may be nil. Their names begin with prefix.
 func percentiles[R, P any](prefix, help string, of func(R) *timing.Percentiles, live func(P) *timing.Percentiles) metrics[R, P] {
 	var out metrics[R, P]
