@@ -112,10 +112,15 @@ func connections(n int) string {
 	return fmt.Sprintf("%d connections", n)
 }
 
+// kept reports whether a generator did what was asked for, in time.
+func (f Figures) kept() bool {
+	return f.Achieved >= reached*f.Asked && (f.Lag == nil || f.Lag.P99 <= lagLeast)
+}
+
 // busy is a loop that had no time left. A generator that was asked for no rate is to use what there is, and one that kept to its
 // schedule had enough.
 func (c *Client) busy(all []Reading, f Figures) {
-	if f.Tool == "msggen" && (f.Asked == 0 || f.Achieved >= reached*f.Asked && (f.Lag == nil || f.Lag.P99 <= lagLeast)) {
+	if f.Tool == "msggen" && (f.Asked == 0 || f.kept()) {
 		return
 	}
 	var names []string
@@ -157,8 +162,17 @@ func (c *Client) opening(all []Reading, f Figures) {
 }
 
 // starved is a loop that had something to do and no processor. Of more workers than their machine has processors each waits for the others, by
-// design: what is measured then is the machine, and latency says so.
+// design: what is measured then is the machine, and latency says so. A generator is late for it, and late only, unless it did not reach its rate.
 func (c *Client) starved(all []Reading, f Figures) {
+	about := []Figure{Messages, Latency, Opening}
+	if f.Tool == "msggen" {
+		if f.kept() {
+			return
+		}
+		if f.Achieved >= reached*f.Asked {
+			about = []Figure{Latency}
+		}
+	}
 	crowd := map[string]int{}
 	for _, r := range all {
 		crowd[r.Host]++
@@ -176,7 +190,7 @@ func (c *Client) starved(all []Reading, f Figures) {
 	if len(names) == 0 {
 		return
 	}
-	c.say([]Figure{Messages, Latency, Opening}, "%s waited for a processor for more than half of %.0f of %.0f s: other programs had it (or niceness, affinity or a quota kept it away), and its times are not the server's.",
+	c.say(about, "%s waited for a processor for more than half of %.0f of %.0f s: other programs had it (or niceness, affinity or a quota kept it away), and its times are not the server's.",
 		who(names, f.Tool, f.Tool), most.Starved, most.Run)
 }
 
